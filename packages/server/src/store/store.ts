@@ -1,0 +1,74 @@
+/**
+ * The store: the one place where state lives. This file is the contract; `sqlite.ts` is the embedded engine, and PostgreSQL
+ * joins by a second implementation. Both run `conformance.ts`.
+ *
+ * It owns transactions, migrations, backup, the epoch and the revocation journal. What the tables mean belongs to the domains:
+ * each writes its own SQL in its `table.ts`, as plain text with `$1 … $n`, in the dialect common to SQLite and PostgreSQL.
+ *
+ * A write is acknowledged (its promise fulfils) only after it is durable. Writes that arrive together share one commit, each in
+ * a savepoint of its own: one that throws takes only itself back; a failed commit refuses them all.
+ */
+export interface Store {
+  /** Reads outside a transaction, through a handle that cannot write. Sees every acknowledged write. */
+  readonly read: Sql;
+
+  /**
+   * Runs `work` in a transaction and returns its value once the commit is durable. `work` may await only the `tx` it is given
+   * (no network, no timers): it holds the one writer. It must decide again whatever was decided from a read outside.
+   * Throws what `work` throws, or `StoreUnavailable`.
+   */
+  write<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+
+  /** Rises at each restore and never falls; resource servers refuse an authority whose epoch went down. */
+  epoch(): Promise<number>;
+
+  close(): Promise<void>;
+}
+
+export interface Sql {
+  all<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row[]>;
+  get<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row | undefined>;
+}
+
+export interface Transaction extends Sql {
+  /** Returns how many rows the statement changed. */
+  run(text: string, ...values: SqlValue[]): Promise<number>;
+  /**
+   * Appends a line to the revocation journal, which stands outside the database and is written before this commit. After a
+   * restore its lines are replayed, so that nothing taken back comes to life again. Not queryable, never read while running.
+   */
+  journal(entry: JournalEntry): void;
+}
+
+/** Times are Unix milliseconds, truth values 0 or 1, digests and sealed values bytes. */
+export type SqlValue = string | number | bigint | Uint8Array | null;
+
+/**
+ * One thing that must stay so after a restore of an older backup. `grant_rotated` carries the new generation's record (an HMAC,
+ * no secret), so that honest clients go on and older generations stay dead.
+ */
+export type JournalEntry =
+  | { kind: 'grant_ended'; grantId: string; atMs: number; reason: string }
+  | {
+      kind: 'grant_rotated';
+      grantId: string;
+      generation: number;
+      record: Uint8Array;
+      bucketVersion: number;
+      atMs: number;
+    }
+  | { kind: 'user_disabled'; userId: string; atMs: number }
+  | { kind: 'client_disabled'; clientId: string; atMs: number };
+
+export { type BackupDescription, backupStore } from './backup.ts';
+export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
+export { type JournalSince, readJournal } from './journal-reading.ts';
+export { type RestoredCopy, type RestoreResult, restoreDatabase } from './restore.ts';
+export {
+  defaultJournalFolder,
+  type JournalPlace,
+  openSqliteStore,
+  raiseEpoch,
+  type SqliteStore,
+  type SqliteStoreOptions,
+} from './sqlite.ts';
