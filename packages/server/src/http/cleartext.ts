@@ -1,0 +1,84 @@
+import { parseAuthorization } from './authorization-header.ts';
+import { queryOf, readBody } from './body.ts';
+import type { HttpContext } from './context.ts';
+import { parseCookies } from './cookies.ts';
+import { tolerantPath } from './path.ts';
+import { HttpRefusal } from './refusals.ts';
+
+/** Something that came over plain http where a secret may stand. Not verified: anyone can send anything here. */
+export type CleartextCandidate =
+  | { kind: 'bearer'; token: string }
+  | { kind: 'basic'; clientId: string; clientSecret: string }
+  | { kind: 'cookie'; name: string; value: string }
+  | { kind: 'parameter'; name: string; value: string };
+
+export interface CleartextSighting {
+  /** Of the peer; of the client, when a trusted proxy marked the request. */
+  address: string;
+  network: string;
+  /** Who brought it: counted for the limit, so that one misconfigured proxy is one peer, whatever its clients' addresses. */
+  peerNetwork: string;
+  method: string;
+  /** Path by which it would be routed; holds no query. */
+  path: string;
+  candidates: CleartextCandidate[];
+}
+
+/** What to do with plain http. */
+export interface CleartextRules {
+  /** Paths that people open in a browser; only these are redirected. */
+  isPage(path: string): boolean;
+  /** Verifies candidates, revokes and alarms. Told only when there are any; awaited, so that the revocation precedes the answer. */
+  onCredential(sighting: CleartextSighting): Promise<void>;
+}
+
+/** Parameters whose values are worth a look. */
+const PARAMETERS = ['token', 'access_token', 'refresh_token', 'code', 'client_secret', 'id_token_hint'];
+
+/** One request carries few credentials; more would be work made for us by a stranger. */
+const MAX_CANDIDATES = 8;
+
+/**
+ * Answers a request that came over plain http. A page is redirected to its https address below the issuer, with its query unless
+ * that held a credential; everything else is refused: following a redirect would teach a client to send its credentials in the
+ * clear first (RFC 6749 §3.2, ASVS 4.1.2). The candidates were exposed on the wire either way.
+ */
+export async function answerCleartext(c: HttpContext, path: string, rules: CleartextRules): Promise<Response> {
+  const candidates = await candidatesOf(c);
+  if (candidates.length > 0) {
+    const { address, network, peerNetwork } = c.var.request;
+    await rules.onCredential({ address, network, peerNetwork, method: c.req.method, path, candidates });
+  }
+  if ((c.req.method === 'GET' || c.req.method === 'HEAD') && rules.isPage(path)) {
+    const query = candidates.some(({ kind }) => kind === 'parameter') ? '' : queryOf(c);
+    // Below the issuer, in the spelling that was sent; the Host header has no part in it.
+    const { issuer, basePath } = c.var.site;
+    const target = tolerantPath(new URL(c.req.raw.url).pathname, basePath);
+    return c.redirect(`${issuer}${target}${query === '' ? '' : `?${query}`}`, 301);
+  }
+  throw new HttpRefusal(403, 'forbidden.cleartext', 'This is served over https only. What was sent was not protected.');
+}
+
+async function candidatesOf(c: HttpContext): Promise<CleartextCandidate[]> {
+  const authorization = parseAuthorization(c.req.header('Authorization'));
+  const cookies = parseCookies(c.req.header('Cookie') ?? '').filter(([name]) => name.startsWith('__Host-'));
+  return [
+    ...(authorization.kind === 'bearer' || authorization.kind === 'basic' ? [authorization] : []),
+    ...cookies.map(([name, value]): CleartextCandidate => ({ kind: 'cookie', name, value })),
+    ...parametersOf(queryOf(c)),
+    ...parametersOf(await bodyText(c)),
+  ].slice(0, MAX_CANDIDATES);
+}
+
+function parametersOf(text: string): CleartextCandidate[] {
+  return [...new URLSearchParams(text)]
+    .filter(([name, value]) => PARAMETERS.includes(name) && value !== '')
+    .map(([name, value]) => ({ kind: 'parameter', name, value }));
+}
+
+/** Read leniently: whatever is in it was on the wire. A body past the cap is refused by the reader. */
+async function bodyText(c: HttpContext): Promise<string> {
+  if (c.req.method === 'GET' || c.req.method === 'HEAD') return '';
+  if (!(c.req.header('Content-Type') ?? '').toLowerCase().startsWith('application/x-www-form-urlencoded')) return '';
+  return Buffer.from(await readBody(c)).toString('utf8');
+}
