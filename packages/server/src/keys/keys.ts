@@ -1,0 +1,289 @@
+/**
+ * Keys: what signs, and the authority's own symmetric keys.
+ *
+ * Owns the table `signing_key`: one key per purpose and algorithm is active, one waits, older ones stay readable until their
+ * last token has expired (rotation.ts). Private halves are sealed at rest and live unsealed only in this object. Leaves to
+ * discovery what is published where, and to tokens what is signed.
+ *
+ * Verification here is steps 1 to 4 of the order of checks: size, canonical shape, `typ`/`alg`/`kid` by an allowlist fixed for
+ * the purpose, signature. A signature is half a proof: the caller still owes `eb` form, claims and record.
+ */
+import { createHmac } from 'node:crypto';
+import { type CompactToken, createId, parseCompact } from '@countersign/protocol';
+import { CompactSign, compactVerify } from 'jose';
+import type { Events } from '../events/events.ts';
+import type { Sealer } from '../sealing/sealing.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import { generateKey, type KeyMaterial, openMaterial, type PublicJwk } from './material.ts';
+import {
+  type KeyAlgorithm,
+  type KeyChange,
+  type KeyKind,
+  type KeyLife,
+  type KeyPurpose,
+  planRotation,
+} from './rotation.ts';
+import { insertKey, type KeyRow, markActive, markRetired, markRetiring, selectKeys } from './table.ts';
+
+export type { PublicJwk } from './material.ts';
+export { JWKS_CACHE_MS, type KeyAlgorithm, type KeyLife, type KeyPurpose, type KeyState } from './rotation.ts';
+
+/** Purposes whose signatures the authority alone reads: nothing of their keys is published. */
+const PUBLISHED_PURPOSES: readonly KeyPurpose[] = ['access', 'id'];
+
+/** An unknown `kid` makes this node look at the table again, at most once in this time: another process may have rotated. */
+const RELOAD_PAUSE_MS = 1_000;
+
+/** Headers the authority writes, and no others: `jku`, `jwk`, `x5c`, `crit`, `b64` have no place (RFC 8725 §3.10, RFC 7515 §4.1.11). */
+const HEADER_MEMBERS = new Set(['alg', 'typ', 'kid']);
+
+export type Verified =
+  | { kind: 'signed'; keyId: string; isCompromised: boolean; parsed: CompactToken }
+  | { kind: 'refused'; why: 'malformed' | 'wrong_header' | 'wrong_type' | 'unknown_key' | 'bad_signature' };
+
+interface LoadedKey extends KeyLife {
+  material: KeyMaterial;
+}
+
+export class Keys {
+  readonly #store: Store;
+  readonly #sealer: Sealer;
+  readonly #events: Events;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #wanted: readonly KeyKind[];
+  #loaded = new Map<string, LoadedKey>();
+  #loadedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(given: {
+    store: Store;
+    sealer: Sealer;
+    events: Events;
+    clock: Clock;
+    random: Random;
+    accessAlgorithm: 'ES256' | 'Ed25519';
+  }) {
+    this.#store = given.store;
+    this.#sealer = given.sealer;
+    this.#events = given.events;
+    this.#clock = given.clock;
+    this.#random = given.random;
+    this.#wanted = [
+      { purpose: 'access', algorithm: given.accessAlgorithm },
+      { purpose: 'refresh', algorithm: 'ES256' },
+      { purpose: 'magic-link', algorithm: 'HS256' },
+      { purpose: 'id', algorithm: 'RS256' },
+      { purpose: 'id', algorithm: 'ES256' },
+      { purpose: 'login-code', algorithm: 'HS256' },
+      { purpose: 'handle', algorithm: 'HS256' },
+    ];
+  }
+
+  /** Makes the keys that are missing and loads all. @throws SealBroken under a wrong master key: nothing is made over old data */
+  async prepare(): Promise<void> {
+    await this.reload();
+    await this.rotate();
+  }
+
+  /**
+   * Applies what the rotation rule says is due, or what an operator asks for (`now`). Returns the changes made. Safe to run on
+   * many nodes at once: the plan is made again inside the transaction.
+   */
+  async rotate(options: { now?: KeyPurpose } = {}): Promise<KeyChange[]> {
+    const rotateNow = options.now === undefined ? {} : { rotateNow: options.now };
+    const nowMs = this.#clock.now();
+    const planned = planRotation({
+      keys: await selectKeys(this.#store.read),
+      wanted: this.#wanted,
+      nowMs,
+      ...rotateNow,
+    });
+    if (planned.length === 0) return [];
+    // Making an RSA key takes a while: before the transaction, not inside it.
+    const material = await Promise.all(
+      planned.flatMap((change) => (change.kind === 'create' ? [this.#newKey(change.keyKind, change.state)] : [])),
+    );
+    const changes = await this.#store.write(async (tx) => {
+      const plan = planRotation({ keys: await selectKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
+      for (const change of plan) await this.#apply(tx, change, material);
+      return plan;
+    });
+    await this.reload();
+    return changes;
+  }
+
+  /** Reads the table again. */
+  async reload(): Promise<void> {
+    this.#loadedAtMs = this.#clock.now();
+    const loaded = new Map<string, LoadedKey>();
+    for (const row of await selectKeys(this.#store.read)) {
+      if (row.state === 'retired') continue;
+      const known = this.#loaded.get(row.id);
+      const material = known?.material ?? openMaterial(row, this.#sealer.open(place(row.id), row.sealedPrivate));
+      loaded.set(row.id, { ...row, material });
+    }
+    this.#loaded = loaded;
+  }
+
+  /** All keys in the store, without private halves, newest first. */
+  async list(): Promise<KeyLife[]> {
+    const rows = await selectKeys(this.#store.read);
+    return rows.map(({ sealedPrivate: _, publicJwk: __, ...life }) => life).reverse();
+  }
+
+  /** The published keys: standby, active and retiring ones of the purposes that others read; never a compromised one. */
+  publicKeys(): PublicJwk[] {
+    return this.#published()
+      .filter((key) => key.compromisedAtMs === undefined)
+      .flatMap((key) => (key.material.publicJwk ? [key.material.publicJwk] : []));
+  }
+
+  /** Keys of access tokens for verifiers: a compromised one stays, marked, since the record still tells its tokens apart. */
+  verifierKeys(): { keyId: string; algorithm: 'ES256' | 'Ed25519'; jwk: PublicJwk; isCompromised: boolean }[] {
+    return this.#published()
+      .filter((key) => key.purpose === 'access')
+      .flatMap((key) =>
+        key.material.publicJwk
+          ? [
+              {
+                keyId: key.id,
+                algorithm: key.algorithm === 'Ed25519' ? 'Ed25519' : 'ES256', // the kinds wanted for access
+                jwk: key.material.publicJwk,
+                isCompromised: key.compromisedAtMs !== undefined,
+              },
+            ]
+          : [],
+      );
+  }
+
+  /** Signs claims as a compact JWS. `algorithm` chooses among a purpose's keys; by default its first. */
+  async sign(given: {
+    purpose: KeyPurpose;
+    typ: string;
+    claims: object;
+    algorithm?: KeyAlgorithm;
+  }): Promise<{ token: string; keyId: string }> {
+    const key = this.#active(given.purpose, given.algorithm);
+    const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(given.claims)))
+      .setProtectedHeader({ alg: key.algorithm, typ: given.typ, kid: key.id })
+      .sign(key.material.signingKey);
+    return { token, keyId: key.id };
+  }
+
+  /** Shape, header and signature of a token of one purpose. Neither `eb`, claims nor record are checked. */
+  async verify(given: { purpose: KeyPurpose; typ: string; token: string }): Promise<Verified> {
+    const parsed = parseCompact(given.token);
+    if (parsed.kind === 'malformed') return { kind: 'refused', why: 'malformed' };
+    const { alg, typ, kid } = parsed.header;
+    if (Object.keys(parsed.header).some((member) => !HEADER_MEMBERS.has(member))) {
+      return { kind: 'refused', why: 'wrong_header' };
+    }
+    if (typ !== given.typ) return { kind: 'refused', why: 'wrong_type' };
+    const key = typeof kid === 'string' ? await this.#find(kid) : undefined;
+    if (!key || key.purpose !== given.purpose) return { kind: 'refused', why: 'unknown_key' };
+    if (alg !== key.algorithm) return { kind: 'refused', why: 'wrong_header' };
+    try {
+      await compactVerify(given.token, key.material.verifyingKey, { algorithms: [key.algorithm] });
+    } catch {
+      return { kind: 'refused', why: 'bad_signature' };
+    }
+    return { kind: 'signed', keyId: key.id, isCompromised: key.compromisedAtMs !== undefined, parsed };
+  }
+
+  /** HMAC-SHA-256 under the active key of a symmetric purpose. */
+  mac(purpose: 'login-code' | 'handle', message: string): { keyId: string; mac: Uint8Array } {
+    const key = this.#active(purpose);
+    return { keyId: key.id, mac: macUnder(key, message) };
+  }
+
+  /** The same under a named key; undefined when that key is gone. */
+  macWith(keyId: string, message: string): Uint8Array | undefined {
+    const key = this.#loaded.get(keyId);
+    return key ? macUnder(key, message) : undefined;
+  }
+
+  /** Whether this node can sign every kind that is wanted: a part of readiness. */
+  isReady(): boolean {
+    return this.#wanted.every(({ purpose, algorithm }) => this.#activeOrNone(purpose, algorithm) !== undefined);
+  }
+
+  async #find(keyId: string): Promise<LoadedKey | undefined> {
+    const known = this.#loaded.get(keyId);
+    if (known || this.#clock.now() < this.#loadedAtMs + RELOAD_PAUSE_MS) return known;
+    await this.reload();
+    return this.#loaded.get(keyId);
+  }
+
+  #published(): LoadedKey[] {
+    return [...this.#loaded.values()].filter((key) => PUBLISHED_PURPOSES.includes(key.purpose));
+  }
+
+  #activeOrNone(purpose: KeyPurpose, algorithm?: KeyAlgorithm): LoadedKey | undefined {
+    for (const key of this.#loaded.values()) {
+      if (key.purpose !== purpose || key.state !== 'active') continue;
+      if (algorithm === undefined || key.algorithm === algorithm) return key;
+    }
+    return undefined;
+  }
+
+  #active(purpose: KeyPurpose, algorithm?: KeyAlgorithm): LoadedKey {
+    const key = this.#activeOrNone(purpose, algorithm);
+    if (!key) throw new Error(`No active ${algorithm ?? ''} key for ${purpose}; prepare() comes first`);
+    return key;
+  }
+
+  async #newKey(keyKind: KeyKind, state: 'standby' | 'active'): Promise<KeyRow> {
+    const nowMs = this.#clock.now();
+    const id = createId('key', nowMs, this.#random.bytes(8));
+    const { privateBytes, publicJwk } = await generateKey({ id, algorithm: keyKind.algorithm, random: this.#random });
+    return {
+      id,
+      ...keyKind,
+      state,
+      compromisedAtMs: undefined,
+      publicJwk,
+      sealedPrivate: this.#sealer.seal(place(id), privateBytes),
+      createdAtMs: nowMs,
+      activatedAtMs: state === 'active' ? nowMs : undefined,
+      retiringAtMs: undefined,
+    };
+  }
+
+  async #apply(tx: Transaction, change: KeyChange, material: KeyRow[]): Promise<void> {
+    const nowMs = this.#clock.now();
+    switch (change.kind) {
+      case 'create': {
+        const at = material.findIndex(
+          (row) =>
+            row.purpose === change.keyKind.purpose &&
+            row.algorithm === change.keyKind.algorithm &&
+            row.state === change.state,
+        );
+        const [row] = at >= 0 ? material.splice(at, 1) : [];
+        if (!row) return; // another process changed the plan meanwhile; the next step makes it
+        await insertKey(tx, row);
+        return this.#events.append(tx, { type: 'key.created', keyId: row.id, detail: { purpose: row.purpose } });
+      }
+      case 'activate':
+        await markActive(tx, change.keyId, nowMs);
+        return this.#events.append(tx, { type: 'key.activated', keyId: change.keyId });
+      case 'retire_slowly':
+        await markRetiring(tx, change.keyId, nowMs);
+        return;
+      case 'retire':
+        await markRetired(tx, change.keyId, nowMs);
+        return this.#events.append(tx, { type: 'key.retired', keyId: change.keyId });
+    }
+  }
+}
+
+function macUnder(key: LoadedKey, message: string): Uint8Array {
+  if (key.algorithm !== 'HS256') throw new TypeError('Only a symmetric key makes a MAC');
+  return createHmac('sha256', key.material.signingKey).update(message, 'utf8').digest();
+}
+
+function place(keyId: string) {
+  return { table: 'signing_key', row: keyId, column: 'sealed_private' };
+}

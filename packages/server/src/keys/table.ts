@@ -1,0 +1,71 @@
+import type { Sql, Transaction } from '../store/store.ts';
+import type { PublicJwk } from './material.ts';
+import type { KeyAlgorithm, KeyLife, KeyPurpose, KeyState } from './rotation.ts';
+
+export interface KeyRow extends KeyLife {
+  publicJwk: PublicJwk | undefined;
+  sealedPrivate: Uint8Array;
+}
+
+interface Row {
+  id: string;
+  purpose: string;
+  algorithm: string;
+  state: string;
+  compromised_at_ms: number | null;
+  public_jwk: string | null;
+  sealed_private: Uint8Array;
+  created_at_ms: number;
+  activated_at_ms: number | null;
+  retiring_at_ms: number | null;
+}
+
+/** All keys, oldest first. A dozen rows, a few more each quarter. */
+export async function selectKeys(sql: Sql): Promise<KeyRow[]> {
+  const rows = await sql.all<Row>('SELECT * FROM signing_key ORDER BY id');
+  return rows.map((row) => ({
+    id: row.id,
+    purpose: row.purpose as KeyPurpose, // only insertKey writes these columns
+    algorithm: row.algorithm as KeyAlgorithm,
+    state: row.state as KeyState,
+    compromisedAtMs: row.compromised_at_ms ?? undefined,
+    publicJwk: row.public_jwk === null ? undefined : (JSON.parse(row.public_jwk) as PublicJwk),
+    sealedPrivate: row.sealed_private,
+    createdAtMs: row.created_at_ms,
+    activatedAtMs: row.activated_at_ms ?? undefined,
+    retiringAtMs: row.retiring_at_ms ?? undefined,
+  }));
+}
+
+export async function insertKey(tx: Transaction, key: KeyRow): Promise<void> {
+  await tx.run(
+    `INSERT INTO signing_key (id, purpose, algorithm, state, public_jwk, sealed_private, created_at_ms, activated_at_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    key.id,
+    key.purpose,
+    key.algorithm,
+    key.state,
+    key.publicJwk ? JSON.stringify(key.publicJwk) : null,
+    key.sealedPrivate,
+    key.createdAtMs,
+    key.activatedAtMs ?? null,
+  );
+}
+
+export async function markActive(tx: Transaction, id: string, nowMs: number): Promise<void> {
+  await tx.run("UPDATE signing_key SET state = 'active', activated_at_ms = $2 WHERE id = $1", id, nowMs);
+}
+
+export async function markRetiring(tx: Transaction, id: string, nowMs: number): Promise<void> {
+  await tx.run("UPDATE signing_key SET state = 'retiring', retiring_at_ms = $2 WHERE id = $1", id, nowMs);
+}
+
+/** A retired key verifies nothing any more, so its private half is erased. */
+export async function markRetired(tx: Transaction, id: string, nowMs: number): Promise<void> {
+  await tx.run(
+    "UPDATE signing_key SET state = 'retired', retired_at_ms = $2, sealed_private = $3 WHERE id = $1",
+    id,
+    nowMs,
+    new Uint8Array(0),
+  );
+}
