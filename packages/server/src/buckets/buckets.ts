@@ -1,0 +1,126 @@
+/**
+ * Entropy buckets: the second proof. Makes the `eb` claim of a token, the record kept of it, and compares them.
+ *
+ *     eb     = r ‖ HMAC-SHA-256(bucket key, "tag" ‖ kind ‖ id ‖ r)[0..15]      r: key version, then 248 random bits
+ *     digest = SHA-256(signing input)                                          covers everything that was signed, eb included
+ *     record = HMAC-SHA-256(bucket key, "rec" ‖ jti ‖ digest)
+ *
+ * Owns the table `bucket_key`; the keys are sealed, versioned, and used for nothing else. Leaves the records to the domains whose
+ * rows hold them. A record accepts; a tag never does: it only tells a token of ours without a record from a forgery.
+ *
+ * What the HMAC inputs hold is length-prefixed, so that no two different inputs spell alike.
+ */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { decodeBase64url, encodeBase64url, hasEntropyBucketForm } from '@countersign/protocol';
+import type { Sealer } from '../sealing/sealing.ts';
+import type { Store } from '../store/store.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import { insertBucketKey, selectBucketKeys } from './table.ts';
+
+export type BucketKind = 'access' | 'refresh' | 'magic-link';
+
+/** What a row keeps of a token: enough to recognise its bytes, nothing to make them from. */
+export interface BucketRecord {
+  version: number;
+  record: Uint8Array;
+}
+
+const BUCKET_KEY_BYTES = 32; // 256 bits
+const RANDOM_BYTES = 31; // 248 bits; the 32nd byte of r is the key version
+const TAG_BYTES = 16; // 128 bits
+
+export class Buckets {
+  readonly #store: Store;
+  readonly #sealer: Sealer;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #keys = new Map<number, Uint8Array>();
+  #newest = 0;
+
+  constructor(given: { store: Store; sealer: Sealer; clock: Clock; random: Random }) {
+    this.#store = given.store;
+    this.#sealer = given.sealer;
+    this.#clock = given.clock;
+    this.#random = given.random;
+  }
+
+  /** Loads the bucket keys, making the first one in a new store. @throws SealBroken under a wrong master key */
+  async prepare(): Promise<void> {
+    await this.#store.write(async (tx) => {
+      if ((await selectBucketKeys(tx)).length > 0) return;
+      const sealedKey = this.#sealer.seal(place(1), this.#random.bytes(BUCKET_KEY_BYTES));
+      await insertBucketKey(tx, { version: 1, sealedKey, createdAtMs: this.#clock.now() });
+    });
+    await this.#load();
+  }
+
+  /** A fresh `eb` for the token `id`. Unique, unguessable, and good for nothing but that token. */
+  mint(kind: BucketKind, id: string): string {
+    const r = new Uint8Array(1 + RANDOM_BYTES);
+    r[0] = this.#newest;
+    r.set(this.#random.bytes(RANDOM_BYTES), 1);
+    return encodeBase64url(Buffer.concat([r, this.#tag(this.#key(this.#newest), kind, id, r)]));
+  }
+
+  /** Whether this authority minted `eb` for this kind and id. Accepts nothing: it only words the verdict. */
+  isOurs(kind: BucketKind, id: string, eb: unknown): boolean {
+    if (!hasEntropyBucketForm(eb)) return false;
+    const bytes = decodeBase64url(eb);
+    const r = bytes?.subarray(0, 1 + RANDOM_BYTES);
+    const key = this.#keys.get(r?.[0] ?? 0);
+    if (!bytes || !r || !key) return false;
+    return timingSafeEqual(this.#tag(key, kind, id, r), bytes.subarray(1 + RANDOM_BYTES));
+  }
+
+  /** The record of a token about to be issued. `signingInput` is the token without its signature. */
+  record(jti: string, signingInput: string): BucketRecord {
+    const version = this.#newest;
+    return { version, record: this.#record(this.#key(version), jti, digestOf(signingInput)) };
+  }
+
+  /** Whether a record was made of these bytes (`digest` = SHA-256 of the signing input). Constant time. */
+  matches(stored: BucketRecord, jti: string, digest: Uint8Array): boolean {
+    const key = this.#keys.get(stored.version);
+    if (!key || stored.record.length !== 32 || digest.length !== 32) return false;
+    return timingSafeEqual(this.#record(key, jti, digest), stored.record);
+  }
+
+  async #load(): Promise<void> {
+    for (const row of await selectBucketKeys(this.#store.read)) {
+      this.#keys.set(row.version, this.#sealer.open(place(row.version), row.sealedKey));
+      this.#newest = Math.max(this.#newest, row.version);
+    }
+  }
+
+  #key(version: number): Uint8Array {
+    const key = this.#keys.get(version);
+    if (!key) throw new Error(`Bucket key ${version} is not loaded; prepare() comes first`);
+    return key;
+  }
+
+  #tag(key: Uint8Array, kind: BucketKind, id: string, r: Uint8Array): Uint8Array {
+    return createHmac('sha256', key)
+      .update(framed('tag', kind, id))
+      .update(r)
+      .digest()
+      .subarray(0, TAG_BYTES);
+  }
+
+  #record(key: Uint8Array, jti: string, digest: Uint8Array): Uint8Array {
+    return createHmac('sha256', key).update(framed('rec', jti)).update(digest).digest();
+  }
+}
+
+/** SHA-256 of a token's signing input, the identity of its bytes. */
+export function digestOf(signingInput: string): Uint8Array {
+  return createHash('sha256').update(signingInput, 'ascii').digest();
+}
+
+function framed(...parts: string[]): string {
+  return parts.map((part) => `${part.length}:${part}`).join('');
+}
+
+function place(version: number) {
+  return { table: 'bucket_key', row: String(version), column: 'sealed_key' };
+}
