@@ -1,0 +1,67 @@
+import type { Sql, Transaction } from '../store/store.ts';
+import type { User } from './users.ts';
+
+interface Row {
+  id: string;
+  email: string;
+  created_at_ms: number;
+  disabled_at_ms: number | null;
+  dead_before_ms: number;
+}
+
+const COLUMNS = 'id, email, created_at_ms, disabled_at_ms, dead_before_ms';
+
+export async function byId(sql: Sql, id: string): Promise<User | undefined> {
+  const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM app_user WHERE id = $1`, id);
+  return row && toUser(row);
+}
+
+export async function byEmail(sql: Sql, email: string): Promise<User | undefined> {
+  const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM app_user WHERE email = $1`, email);
+  return row && toUser(row);
+}
+
+/** In order of creation, for ids sort by time. */
+export async function after(sql: Sql, page: { afterId: string; limit: number }): Promise<User[]> {
+  const rows = await sql.all<Row>(
+    `SELECT ${COLUMNS} FROM app_user WHERE id > $1 ORDER BY id LIMIT $2`,
+    page.afterId,
+    page.limit,
+  );
+  return rows.map(toUser);
+}
+
+export async function insert(tx: Transaction, user: User): Promise<void> {
+  await tx.run(
+    'INSERT INTO app_user (id, email, created_at_ms, disabled_at_ms, dead_before_ms) VALUES ($1, $2, $3, NULL, 0)',
+    user.id,
+    user.email,
+    user.createdAtMs,
+  );
+}
+
+/** Returns whether there is such a user. The first time of disabling stays; `dead_before_ms` only ever rises. */
+export async function markDisabled(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE app_user SET disabled_at_ms = COALESCE(disabled_at_ms, $2),
+       dead_before_ms = CASE WHEN dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
+     WHERE id = $1`,
+    disabled.id,
+    disabled.atMs,
+  );
+  return changed === 1;
+}
+
+export async function markEnabled(tx: Transaction, id: string): Promise<boolean> {
+  return (await tx.run('UPDATE app_user SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
+}
+
+function toUser(row: Row): User {
+  return {
+    id: row.id,
+    email: row.email,
+    createdAtMs: row.created_at_ms,
+    disabledAtMs: row.disabled_at_ms ?? undefined,
+    deadBeforeMs: row.dead_before_ms,
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * People who can log in. A user is an id that is never reassigned (the `sub` of tokens) and one checked e-mail address.
+ *
+ * Owns: the account, the rule of what an address is, and whether the account is in force.
+ * Leaves to others: proving who somebody is (login), being logged in (sessions), telling verifiers that a user is disabled
+ * (revocation).
+ *
+ *     (first login, if sign-up is on) ──► in force ──disable──► disabled ──enable──► in force
+ *
+ * Disabling moves `deadBeforeMs` to now: whatever was issued to the user up to then (links, sessions, grants, tokens) is dead
+ * and stays dead after enabling. It is one row; nothing has to be found and ended one by one.
+ */
+import { createId } from '@countersign/protocol';
+import type { Events } from '../events/events.ts';
+import type { Sql, Store, Transaction } from '../store/store.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import * as table from './table.ts';
+
+export { type AddressRefusal, emailAddress, MAX_ADDRESS_LENGTH, maskedAddress } from './address.ts';
+
+export interface User {
+  /** `user_…` */
+  id: string;
+  /** ASCII, lower case: see `emailAddress`. */
+  email: string;
+  createdAtMs: number;
+  disabledAtMs: number | undefined;
+  /** Whatever was issued to this user at or before this moment is dead. */
+  deadBeforeMs: number;
+}
+
+/** Most users that one page of a list holds: an answer stays small whatever the caller asks for. */
+export const MAX_USERS_PER_PAGE = 200;
+
+export class Users {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #events: Pick<Events, 'append'>;
+
+  constructor(given: { store: Store; clock: Clock; random: Random; events: Pick<Events, 'append'> }) {
+    this.#store = given.store;
+    this.#clock = given.clock;
+    this.#random = given.random;
+    this.#events = given.events;
+  }
+
+  /** Give the transaction as `sql` to decide inside it. */
+  byId(id: string, sql: Sql = this.#store.read): Promise<User | undefined> {
+    return table.byId(sql, id);
+  }
+
+  /** `email` as `emailAddress` returned it. */
+  byEmail(email: string, sql: Sql = this.#store.read): Promise<User | undefined> {
+    return table.byEmail(sql, email);
+  }
+
+  /** What every check of a token or session of this user needs to know; undefined if there is no such user. */
+  async standing(
+    userId: string,
+    sql: Sql = this.#store.read,
+  ): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
+    const user = await table.byId(sql, userId);
+    return user && { disabled: user.disabledAtMs !== undefined, deadBeforeMs: user.deadBeforeMs };
+  }
+
+  /** A page of users in order of creation, beginning after the id `afterId`. */
+  list(page: { afterId?: string; limit: number }): Promise<User[]> {
+    const limit = Math.max(1, Math.min(page.limit, MAX_USERS_PER_PAGE));
+    return table.after(this.#store.read, { afterId: page.afterId ?? '', limit });
+  }
+
+  /** Makes an account. The address must have been proved by its owner, and be free: call after `byEmail(email, tx)`. */
+  async create(tx: Transaction, email: string): Promise<User> {
+    const nowMs = this.#clock.now();
+    const user: User = {
+      id: createId('user', nowMs, this.#random.bytes(8)),
+      email,
+      createdAtMs: nowMs,
+      disabledAtMs: undefined,
+      deadBeforeMs: 0,
+    };
+    await table.insert(tx, user);
+    await this.#events.append(tx, { type: 'user.created', userId: user.id });
+    return user;
+  }
+
+  /**
+   * Puts the account out of force, and into the revocation journal. Returns false if there is no such user. The caller also
+   * tells the verifiers, in the same transaction.
+   */
+  async disable(tx: Transaction, id: string): Promise<boolean> {
+    const atMs = this.#clock.now();
+    if (!(await table.markDisabled(tx, { id, atMs }))) return false;
+    tx.journal({ kind: 'user_disabled', userId: id, atMs });
+    return true;
+  }
+
+  /** The same from a line of the journal, after a restore. */
+  disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
+    return table.markDisabled(tx, disabled);
+  }
+
+  /** Lets the user log in again. What was issued before the disabling stays dead. False if there is no such user. */
+  enable(tx: Transaction, id: string): Promise<boolean> {
+    return table.markEnabled(tx, id);
+  }
+}
