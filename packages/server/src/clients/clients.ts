@@ -1,0 +1,232 @@
+/**
+ * Clients: the registered applications, and resource servers, which are clients with a role.
+ *
+ * Owns the tables `client` and `client_secret`: registration, authentication at every endpoint that wants it, rotation of
+ * secrets (two are good during an overlap), disabling. Leaves to revocation/ the telling of others, and to grants/ what a
+ * client was allowed to do. A client id is given by us, never chosen, and shares no namespace with users.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createId, encodeBase64url, isId } from '@countersign/protocol';
+import type { Events } from '../events/events.ts';
+import type { Authorization } from '../http/http.ts';
+import type { Limits } from '../limits/limits.ts';
+import { OAuthError } from '../oauth/oauth.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import { type PresentedClient, presentedClient } from './presented.ts';
+import { checkRegistration, type Registration } from './registration.ts';
+import {
+  expireSecrets,
+  insertClient,
+  insertSecret,
+  markDisabled,
+  markEnabled,
+  selectClient,
+  selectClients,
+  selectOrigins,
+  selectSecrets,
+} from './table.ts';
+
+export { DEFAULT_LIFETIMES, type Registration, RegistrationRefused } from './registration.ts';
+
+export type GrantType = 'authorization_code' | 'refresh_token' | 'client_credentials';
+/** `client_secret` takes either way of sending it, as widespread libraries try both. */
+export type AuthMethod = 'client_secret' | 'client_secret_basic' | 'client_secret_post' | 'none';
+
+export interface Client {
+  id: string;
+  name: string;
+  isConfidential: boolean;
+  authMethod: AuthMethod;
+  redirectUris: readonly string[];
+  grantTypes: readonly GrantType[];
+  /** The most it can ever obtain. */
+  scopes: readonly string[];
+  /** `aud` of its access tokens. */
+  audience: string;
+  /** Audiences it may ask about as a resource server; empty for an ordinary client. */
+  resourceServerFor: readonly string[];
+  /** Origins of its pages, for CORS. */
+  allowedOrigins: readonly string[];
+  singleActive: 'grant' | 'off';
+  accessLifetimeSeconds: number;
+  refreshIdleSeconds: number;
+  refreshAbsoluteSeconds: number;
+  /** A repeated refresh gets the same answer again for so long. */
+  graceSeconds: number;
+  /** A superseded access token is honoured for so long, for requests in flight. */
+  overlapSeconds: number;
+  maxLiveTokens: number;
+  isPkceRequired: boolean;
+  createdAtMs: number;
+  disabledAtMs: number | undefined;
+  /** Whatever it was issued up to here is dead, also after it was enabled again. */
+  deadBeforeMs: number;
+}
+
+const SECRET_BYTES = 32; // 256 bits: a plain SHA-256 is a safe digest of it
+/** Both secrets are good for so long after a rotation. */
+export const SECRET_OVERLAP_MS = 24 * 60 * 60 * 1_000;
+
+const ORIGINS_AGE_MS = 5_000;
+
+export class Clients {
+  readonly #store: Store;
+  readonly #events: Events;
+  readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  #origins: { list: readonly string[]; readAtMs: number } = { list: [], readAtMs: Number.NEGATIVE_INFINITY };
+
+  constructor(given: { store: Store; events: Events; limits: Limits; clock: Clock; random: Random }) {
+    this.#store = given.store;
+    this.#events = given.events;
+    this.#limits = given.limits;
+    this.#clock = given.clock;
+    this.#random = given.random;
+  }
+
+  /** Registers a client. The secret is returned this once and kept only as a digest. @throws RegistrationRefused */
+  async add(registration: Registration): Promise<{ client: Client; secret: string | undefined }> {
+    const nowMs = this.#clock.now();
+    const id = createId('oauth2client', nowMs, this.#random.bytes(8));
+    const client: Client = {
+      ...checkRegistration(registration),
+      id,
+      createdAtMs: nowMs,
+      disabledAtMs: undefined,
+      deadBeforeMs: 0,
+    };
+    const secret = client.isConfidential ? this.#newSecret() : undefined;
+    await this.#store.write(async (tx) => {
+      await insertClient(tx, client);
+      if (secret) await this.#insertSecret(tx, id, secret);
+      await this.#events.append(tx, { type: 'client.created', clientId: id });
+    });
+    return { client, secret };
+  }
+
+  async find(id: string): Promise<Client | undefined> {
+    return isId('oauth2client', id) ? selectClient(this.#store.read, id) : undefined;
+  }
+
+  /** The same inside a transaction, for what must not change between check and use. */
+  async findIn(tx: Transaction, id: string): Promise<Client | undefined> {
+    return selectClient(tx, id);
+  }
+
+  /** Clients by id, after a given one. `limit` at most 1,000. */
+  async list(options: { after?: string; limit: number }): Promise<Client[]> {
+    return selectClients(this.#store.read, { after: options.after ?? '', limit: Math.min(options.limit, 1_000) });
+  }
+
+  /** Origins of all clients' pages, for CORS. Read anew every few seconds: a preflight must cost nothing. */
+  async allowedOrigins(): Promise<readonly string[]> {
+    const nowMs = this.#clock.now();
+    if (nowMs >= this.#origins.readAtMs + ORIGINS_AGE_MS) {
+      this.#origins = { list: await selectOrigins(this.#store.read), readAtMs: nowMs };
+    }
+    return this.#origins.list;
+  }
+
+  /** Gives a client a second secret; the first stays good for `SECRET_OVERLAP_MS`. Returns it this once. */
+  async rotateSecret(id: string): Promise<string | undefined> {
+    const secret = this.#newSecret();
+    const isDone = await this.#store.write(async (tx) => {
+      const client = await selectClient(tx, id);
+      if (!client?.isConfidential) return false;
+      await expireSecrets(tx, { clientId: id, nowMs: this.#clock.now(), overlapMs: SECRET_OVERLAP_MS });
+      await this.#insertSecret(tx, id, secret);
+      await this.#events.append(tx, { type: 'client.secret_rotated', clientId: id });
+      return true;
+    });
+    return isDone ? secret : undefined;
+  }
+
+  /** Puts a client out of force; what it was issued so far is dead. False if there is no such client. Revocation tells others. */
+  async disable(tx: Transaction, id: string): Promise<boolean> {
+    const atMs = this.#clock.now();
+    if (!(await markDisabled(tx, { id, atMs }))) return false;
+    tx.journal({ kind: 'client_disabled', clientId: id, atMs });
+    return true;
+  }
+
+  /** The same from a line of the journal, after a restore. */
+  async disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
+    return markDisabled(tx, disabled);
+  }
+
+  /** Lets a client work again. What it was issued before stays dead. */
+  async enable(id: string): Promise<boolean> {
+    return this.#store.write(async (tx) => {
+      if (!(await markEnabled(tx, id))) return false;
+      await this.#events.append(tx, { type: 'client.enabled', clientId: id });
+      return true;
+    });
+  }
+
+  /**
+   * Who is asking, proven as registered: secret by Basic (RFC 6749 §2.3.1) or form, or just the id for a public client. Comes
+   * before a code or refresh token is touched, so that a failed first attempt burns nothing.
+   *
+   * @throws OAuthError invalid_client (unknown, disabled, wrong secret and wrong method are not told apart in the answer),
+   *   invalid_request (two methods at once), or 429 after too many failures from one network
+   */
+  async authenticate(request: {
+    authorization: Authorization;
+    form: { get(name: string): string | undefined };
+    network: string;
+  }): Promise<Client> {
+    const presented = presentedClient(request.authorization, request.form);
+    const limitKey = `${presented.clientId} ${request.network}`;
+    const challenge = presented.method === 'client_secret_basic' ? { challenge: 'Basic' as const } : {};
+    // Counted before the check and given back after it, so that parallel guesses are as many takes.
+    const taken = this.#limits.take('clientSecretPerNetwork', limitKey);
+    if (taken.kind === 'limited') {
+      throw new OAuthError('invalid_client', 'rate_limited.client_authentication', TOO_MANY_FAILURES, {
+        ...challenge,
+        retryAfterSeconds: taken.retryAfterSeconds,
+      });
+    }
+    const client = await this.find(presented.clientId);
+    const isProven = await this.#isProven(client, presented);
+    if (client && isProven && client.disabledAtMs === undefined) {
+      this.#limits.giveBack('clientSecretPerNetwork', limitKey);
+      return client;
+    }
+    throw new OAuthError('invalid_client', 'unauthorized.client_authentication', NOT_AUTHENTICATED, challenge);
+  }
+
+  async #isProven(client: Client | undefined, presented: PresentedClient): Promise<boolean> {
+    const nowMs = this.#clock.now();
+    // An unknown client costs the same look-up and comparison as a known one, so that time does not tell them apart.
+    const digests = await selectSecrets(this.#store.read, client?.id ?? 'none', nowMs);
+    const digest = digestOfSecret(presented.secret ?? '');
+    const compared = digests.length > 0 ? digests : [new Uint8Array(32)];
+    const matches = compared.filter((known) => timingSafeEqual(known, digest)).length > 0;
+    if (!client) return false;
+    if (client.authMethod === 'none') return presented.method === 'none';
+    const isMethodRight =
+      client.authMethod === 'client_secret' ? presented.method !== 'none' : presented.method === client.authMethod;
+    return isMethodRight && matches;
+  }
+
+  #newSecret(): string {
+    return encodeBase64url(this.#random.bytes(SECRET_BYTES));
+  }
+
+  async #insertSecret(tx: Transaction, clientId: string, secret: string): Promise<void> {
+    const nowMs = this.#clock.now();
+    const id = createId('key', nowMs, this.#random.bytes(8));
+    await insertSecret(tx, { id, clientId, digest: digestOfSecret(secret), createdAtMs: nowMs });
+  }
+}
+
+const NOT_AUTHENTICATED =
+  'The client could not be authenticated. Check client_id and client_secret, and that the client is enabled.';
+const TOO_MANY_FAILURES = 'Too many failed client authentications from this network. Try again later.';
+
+function digestOfSecret(secret: string): Uint8Array {
+  return createHash('sha256').update(secret, 'utf8').digest();
+}

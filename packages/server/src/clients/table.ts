@@ -1,0 +1,151 @@
+import type { Sql, Transaction } from '../store/store.ts';
+import type { AuthMethod, Client, GrantType } from './clients.ts';
+
+interface Row {
+  id: string;
+  name: string;
+  confidential: number;
+  auth_method: string;
+  redirect_uris: string;
+  grant_types: string;
+  scopes: string;
+  audience: string;
+  resource_server_for: string;
+  allowed_origins: string;
+  single_active: string;
+  access_lifetime_seconds: number;
+  refresh_idle_seconds: number;
+  refresh_absolute_seconds: number;
+  grace_seconds: number;
+  overlap_seconds: number;
+  max_live_tokens: number;
+  pkce_required: number;
+  created_at_ms: number;
+  disabled_at_ms: number | null;
+  dead_before_ms: number;
+}
+
+export async function selectClient(sql: Sql, id: string): Promise<Client | undefined> {
+  const row = await sql.get<Row>('SELECT * FROM client WHERE id = $1', id);
+  return row && fromRow(row);
+}
+
+export async function selectClients(sql: Sql, page: { after: string; limit: number }): Promise<Client[]> {
+  const rows = await sql.all<Row>('SELECT * FROM client WHERE id > $1 ORDER BY id LIMIT $2', page.after, page.limit);
+  return rows.map(fromRow);
+}
+
+export async function selectOrigins(sql: Sql): Promise<string[]> {
+  const rows = await sql.all<{ allowed_origins: string }>(
+    "SELECT DISTINCT allowed_origins FROM client WHERE disabled_at_ms IS NULL AND allowed_origins <> '[]'",
+  );
+  return rows.flatMap((row) => JSON.parse(row.allowed_origins) as string[]); // only insertClient writes it
+}
+
+export async function insertClient(tx: Transaction, client: Client): Promise<void> {
+  await tx.run(
+    `INSERT INTO client (id, name, confidential, auth_method, redirect_uris, grant_types, scopes, audience,
+       resource_server_for, allowed_origins, single_active, access_lifetime_seconds, refresh_idle_seconds,
+       refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, pkce_required, created_at_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+    client.id,
+    client.name,
+    client.isConfidential ? 1 : 0,
+    client.authMethod,
+    JSON.stringify(client.redirectUris),
+    JSON.stringify(client.grantTypes),
+    client.scopes.join(' '),
+    client.audience,
+    JSON.stringify(client.resourceServerFor),
+    JSON.stringify(client.allowedOrigins),
+    client.singleActive,
+    client.accessLifetimeSeconds,
+    client.refreshIdleSeconds,
+    client.refreshAbsoluteSeconds,
+    client.graceSeconds,
+    client.overlapSeconds,
+    client.maxLiveTokens,
+    client.isPkceRequired ? 1 : 0,
+    client.createdAtMs,
+  );
+}
+
+export async function markDisabled(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
+  const changed = await tx.run(
+    'UPDATE client SET disabled_at_ms = $2, dead_before_ms = $2 WHERE id = $1',
+    disabled.id,
+    disabled.atMs,
+  );
+  return changed === 1;
+}
+
+export async function markEnabled(tx: Transaction, id: string): Promise<boolean> {
+  return (await tx.run('UPDATE client SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
+}
+
+/** Digests of the secrets that are good now: one, or two during an overlap. */
+export async function selectSecrets(sql: Sql, clientId: string, nowMs: number): Promise<Uint8Array[]> {
+  const rows = await sql.all<{ digest: Uint8Array }>(
+    'SELECT digest FROM client_secret WHERE client_id = $1 AND (expires_at_ms IS NULL OR expires_at_ms > $2)',
+    clientId,
+    nowMs,
+  );
+  return rows.map((row) => row.digest);
+}
+
+export async function insertSecret(
+  tx: Transaction,
+  secret: { id: string; clientId: string; digest: Uint8Array; createdAtMs: number },
+): Promise<void> {
+  await tx.run(
+    'INSERT INTO client_secret (id, client_id, digest, created_at_ms) VALUES ($1, $2, $3, $4)',
+    secret.id,
+    secret.clientId,
+    secret.digest,
+    secret.createdAtMs,
+  );
+}
+
+/** Ends a running overlap at once and begins one for the secret in force, so that at most two are ever good. */
+export async function expireSecrets(
+  tx: Transaction,
+  change: { clientId: string; nowMs: number; overlapMs: number },
+): Promise<void> {
+  await tx.run(
+    'UPDATE client_secret SET expires_at_ms = $2 WHERE client_id = $1 AND expires_at_ms > $2',
+    change.clientId,
+    change.nowMs,
+  );
+  await tx.run(
+    'UPDATE client_secret SET expires_at_ms = $2 WHERE client_id = $1 AND expires_at_ms IS NULL',
+    change.clientId,
+    change.nowMs + change.overlapMs,
+  );
+}
+
+function fromRow(row: Row): Client {
+  // Only insertClient writes these columns, so what it wrote is what is read.
+  return {
+    id: row.id,
+    name: row.name,
+    isConfidential: row.confidential === 1,
+    authMethod: row.auth_method as AuthMethod,
+    redirectUris: JSON.parse(row.redirect_uris) as string[],
+    grantTypes: JSON.parse(row.grant_types) as GrantType[],
+    scopes: row.scopes.split(' ').filter((scope) => scope !== ''),
+    audience: row.audience,
+    resourceServerFor: JSON.parse(row.resource_server_for) as string[],
+    allowedOrigins: JSON.parse(row.allowed_origins) as string[],
+    singleActive: row.single_active as 'grant' | 'off',
+    accessLifetimeSeconds: row.access_lifetime_seconds,
+    refreshIdleSeconds: row.refresh_idle_seconds,
+    refreshAbsoluteSeconds: row.refresh_absolute_seconds,
+    graceSeconds: row.grace_seconds,
+    overlapSeconds: row.overlap_seconds,
+    maxLiveTokens: row.max_live_tokens,
+    isPkceRequired: row.pkce_required === 1,
+    createdAtMs: row.created_at_ms,
+    disabledAtMs: row.disabled_at_ms ?? undefined,
+    deadBeforeMs: row.dead_before_ms,
+  };
+}
