@@ -1,0 +1,161 @@
+/**
+ * Browsers that are logged in. A session is a row and a cookie of 256 random bits, of which only the digest is stored: a copy
+ * of the database logs nobody in.
+ *
+ * Owns: beginning, finding, idling out and ending of sessions. Leaves to others: how somebody proved who he is (login), cookies
+ * on the wire (http), grants that end with a session (grants).
+ *
+ *     start (every login makes a new one) ──► in force ──► ended (logout, replaced, ended elsewhere)
+ *                                                    └───► over (idle 8 h, absolute 30 d, user disabled)
+ */
+import { createHash } from 'node:crypto';
+import { createId, decodeBase64url, encodeBase64url } from '@countersign/protocol';
+import type { Events } from '../events/events.ts';
+import type { Sql, Store, Transaction } from '../store/store.ts';
+import type { Users } from '../users/users.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import * as table from './table.ts';
+import { isInForce, lastSeenIsDue, SESSION_ABSOLUTE_MS, type SessionTimes } from './timeouts.ts';
+
+export { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS } from './timeouts.ts';
+
+/** Name of the cookie, without its `__Host-` prefix. */
+export const SESSION_COOKIE = 'session';
+
+/**
+ * `amr` of a login by link or code. RFC 8176 registers no value for control of a mailbox, and each that it has would claim
+ * more (`otp` is a one-time password from a device, `mca` several channels), so this private value says what happened. No
+ * `acr` is claimed with it (OI-13; NIST SP 800-63B-4 §3.1.3.1 does not accept e-mail as an authenticator).
+ */
+export const AMR_EMAIL = 'email';
+
+/** 256 bits. */
+const COOKIE_BYTES = 32;
+/** Most sessions a list shows; a person with more has another problem. */
+const MAX_LISTED = 100;
+
+export interface Session extends SessionTimes {
+  /** `sess_…`; no secret */
+  id: string;
+  userId: string;
+  amr: readonly string[];
+  /** Also the moment of authentication (`auth_time`): a new login always makes a new session. */
+  createdAtMs: number;
+  /** A short description such as `Firefox on Linux`. */
+  userAgent: string;
+  network: string;
+}
+
+export class Sessions {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #users: Pick<Users, 'standing'>;
+  readonly #events: Pick<Events, 'append'>;
+
+  constructor(given: {
+    store: Store;
+    clock: Clock;
+    random: Random;
+    users: Pick<Users, 'standing'>;
+    events: Pick<Events, 'append'>;
+  }) {
+    this.#store = given.store;
+    this.#clock = given.clock;
+    this.#random = given.random;
+    this.#users = given.users;
+    this.#events = given.events;
+  }
+
+  /** Begins a session. `cookie` is the secret for the browser and is stored nowhere. */
+  async start(
+    tx: Transaction,
+    login: { userId: string; amr: readonly string[]; userAgent: string; network: string },
+  ): Promise<{ cookie: string; session: Session }> {
+    const nowMs = this.#clock.now();
+    const cookie = encodeBase64url(this.#random.bytes(COOKIE_BYTES));
+    const session: Session = {
+      id: createId('sess', nowMs, this.#random.bytes(8)),
+      userId: login.userId,
+      amr: [...login.amr],
+      createdAtMs: nowMs,
+      lastSeenMs: nowMs,
+      expiresAtMs: nowMs + SESSION_ABSOLUTE_MS,
+      userAgent: login.userAgent,
+      network: login.network,
+      endedAtMs: undefined,
+    };
+    await table.insert(tx, session, digestOf(cookie));
+    await this.#events.append(tx, {
+      type: 'session.started',
+      userId: session.userId,
+      address: session.network,
+      detail: { session_id: session.id },
+    });
+    return { cookie, session };
+  }
+
+  /** The session of this cookie if it is in force; notes, at most once a minute, that it was seen. */
+  async find(cookie: string | undefined): Promise<Session | undefined> {
+    if (cookie === undefined || !isCookie(cookie)) return undefined;
+    const session = await table.byDigest(this.#store.read, digestOf(cookie));
+    if (!session || !(await this.#inForce(session, this.#store.read))) return undefined;
+    const nowMs = this.#clock.now();
+    if (!lastSeenIsDue(session, nowMs)) return session;
+    await this.#store.write((tx) => table.markSeen(tx, { id: session.id, atMs: nowMs }));
+    return { ...session, lastSeenMs: nowMs };
+  }
+
+  /** The same inside a transaction, for a decision that must hold at its commit. Notes nothing. */
+  async findIn(tx: Transaction, cookie: string | undefined): Promise<Session | undefined> {
+    if (cookie === undefined || !isCookie(cookie)) return undefined;
+    const session = await table.byDigest(tx, digestOf(cookie));
+    return session && (await this.#inForce(session, tx)) ? session : undefined;
+  }
+
+  /** The session with this id if it is in force. */
+  async inForce(sessionId: string, sql: Sql = this.#store.read): Promise<Session | undefined> {
+    const session = await table.byId(sql, sessionId);
+    return session && (await this.#inForce(session, sql)) ? session : undefined;
+  }
+
+  /** Ends a session for good; false if it had ended before. Grants that end with it are the caller's, in the same commit. */
+  async end(tx: Transaction, session: { id: string; userId: string }): Promise<boolean> {
+    if (!(await table.markEnded(tx, { id: session.id, atMs: this.#clock.now() }))) return false;
+    await this.#events.append(tx, {
+      type: 'session.ended',
+      userId: session.userId,
+      detail: { session_id: session.id },
+    });
+    return true;
+  }
+
+  /** Ends every session: the store was restored, and with it sessions that had been ended. One fact, so no event for each. */
+  endAll(tx: Transaction): Promise<number> {
+    return table.markAllEnded(tx, this.#clock.now());
+  }
+
+  /** Sessions of a user that are in force, newest first, at most 100. */
+  async list(userId: string): Promise<Session[]> {
+    const user = await this.#users.standing(userId);
+    if (!user) return [];
+    const nowMs = this.#clock.now();
+    const sessions = await table.openOfUser(this.#store.read, { userId, nowMs, limit: MAX_LISTED });
+    return sessions.filter((session) => isInForce(session, user, nowMs));
+  }
+
+  async #inForce(session: Session, sql: Sql): Promise<boolean> {
+    const user = await this.#users.standing(session.userId, sql);
+    return user !== undefined && isInForce(session, user, this.#clock.now());
+  }
+}
+
+/** The stored form: a secret of 256 random bits needs no slow hash, for it cannot be searched. */
+function digestOf(cookie: string): Uint8Array {
+  return createHash('sha256').update(cookie).digest();
+}
+
+function isCookie(text: string): boolean {
+  return text.length === 43 && decodeBase64url(text)?.length === COOKIE_BYTES;
+}
