@@ -1,0 +1,73 @@
+/**
+ * Revocation: the log of what was taken back, and the acts that take back everything of a user or client.
+ *
+ * Owns the table `invalidation`: a row for every revocation, written in the revoking transaction, read by whoever keeps copies
+ * of verdicts (verifiers). A copy may be accepted only as long as every row visible before its lease has been applied. Leaves
+ * single tokens to tokens/ and grants to grants/, which append here.
+ */
+import type { Clients } from '../clients/clients.ts';
+import type { Events } from '../events/events.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Users } from '../users/users.ts';
+import type { Clock } from '../world/clock.ts';
+import { deleteInvalidationsBefore, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
+
+export type { Invalidation, InvalidationKind } from './table.ts';
+
+/**
+ * How far back the log reaches: two days cover the longest life of an access token, so a row that is gone concerns no token that
+ * could still be accepted.
+ */
+export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
+
+export class Revocation {
+  readonly #store: Store;
+  readonly #users: Users;
+  readonly #clients: Clients;
+  readonly #events: Events;
+  readonly #clock: Clock;
+
+  constructor(given: { store: Store; users: Users; clients: Clients; events: Events; clock: Clock }) {
+    this.#store = given.store;
+    this.#users = given.users;
+    this.#clients = given.clients;
+    this.#events = given.events;
+    this.#clock = given.clock;
+  }
+
+  /** Says, in the revoking transaction, what is dead from its commit on. */
+  async append(tx: Transaction, invalidation: Omit<Invalidation, 'position' | 'atMs'>): Promise<void> {
+    await insertInvalidation(tx, { ...invalidation, atMs: this.#clock.now() });
+  }
+
+  /** Rows after a position, in commit order. `limit` at most 10,000. */
+  async after(position: number, limit: number): Promise<Invalidation[]> {
+    return selectInvalidationsAfter(this.#store.read, { position, limit: Math.min(limit, 10_000) });
+  }
+
+  /** Takes back everything of a user, in one commit: sessions, grants, tokens, open links. False if there is no such user. */
+  async disableUser(userId: string): Promise<boolean> {
+    return this.#store.write(async (tx) => {
+      if (!(await this.#users.disable(tx, userId))) return false;
+      await this.append(tx, { kind: 'user', subjectId: userId });
+      await this.#events.append(tx, { type: 'user.disabled', userId });
+      return true;
+    });
+  }
+
+  /** Takes back everything a client was issued, in one commit. False if there is no such client. */
+  async disableClient(clientId: string): Promise<boolean> {
+    return this.#store.write(async (tx) => {
+      if (!(await this.#clients.disable(tx, clientId))) return false;
+      await this.append(tx, { kind: 'client', subjectId: clientId });
+      await this.#events.append(tx, { type: 'client.disabled', clientId });
+      return true;
+    });
+  }
+
+  /** One bounded step of forgetting rows that concern no living token. */
+  async sweep(limit: number): Promise<{ deleted: number }> {
+    const beforeMs = this.#clock.now() - INVALIDATION_RETENTION_MS;
+    return { deleted: await this.#store.write((tx) => deleteInvalidationsBefore(tx, { beforeMs, limit })) };
+  }
+}
