@@ -1,0 +1,255 @@
+/**
+ * Grants: a user's authorization of a client, and the family of tokens that comes of it.
+ *
+ * Owns the tables `oauth_grant` and `authorization_code`, and thereby every way to obtain tokens: redeeming a code, refreshing,
+ * client credentials. Leaves access tokens to tokens/, the asking of the user to authorization/.
+ *
+ *     code issued → redeemed once (the grant begins) → refreshed, generation by generation → ended | expired → swept
+ *
+ * Ending a grant kills its tokens in the same commit: by the user, the client, a logout, a replayed code or refresh token.
+ */
+import type { Buckets } from '../buckets/buckets.ts';
+import type { Client, Clients } from '../clients/clients.ts';
+import type { Events } from '../events/events.ts';
+import type { Keys } from '../keys/keys.ts';
+import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
+import type { Revocation } from '../revocation/revocation.ts';
+import type { Sealer } from '../sealing/sealing.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Tokens } from '../tokens/tokens.ts';
+import type { User, Users } from '../users/users.ts';
+import type { Clock } from '../world/clock.ts';
+import type { Random } from '../world/random.ts';
+import { type AuthorizationCode, type CodeRequest, Codes } from './codes.ts';
+import { Refreshing } from './refreshing.ts';
+import {
+  deleteFinished,
+  type GrantRow,
+  markAllEnded,
+  markEnded,
+  moveToSession,
+  selectGrant,
+  selectGrants,
+  selectLiveGrantIdsOfSession,
+  selectLiveGrantsOfUser,
+  setRotatedFromJournal,
+} from './table.ts';
+
+export type { AuthorizationCode, CodeRequest } from './codes.ts';
+export type { GrantRow } from './table.ts';
+
+/** RFC 6749 §5.1, with `id_token` of OpenID Connect Core §3.1.3.3. */
+export interface TokenResponse {
+  access_token: string;
+  token_type: 'Bearer';
+  expires_in: number;
+  scope: string;
+  refresh_token?: string;
+  id_token?: string;
+}
+
+export type EndReason =
+  | 'user'
+  | 'client'
+  | 'operator'
+  | 'logout'
+  | 'code_replayed'
+  | 'refresh_replayed'
+  | 'cleartext'
+  | 'restore';
+
+/** What the parts of this domain are given; server.ts fills it in. */
+export interface GrantsGiven {
+  store: Store;
+  sealer: Sealer;
+  keys: Keys;
+  buckets: Buckets;
+  tokens: Tokens;
+  users: Users;
+  clients: Clients;
+  sessions: Sessions;
+  revocation: Revocation;
+  events: Events;
+  clock: Clock;
+  random: Random;
+  issuer: string;
+  /** Makes ID tokens: discovery/ and login know what goes into them. */
+  idTokens: IdTokens;
+}
+
+export interface IdTokens {
+  issue(about: {
+    client: Client;
+    userId: string;
+    sessionId: string | undefined;
+    scope: readonly string[];
+    nonce: string | undefined;
+    authTimeMs: number;
+    amr: readonly string[];
+  }): Promise<string>;
+}
+
+export class Grants {
+  readonly #given: GrantsGiven;
+  readonly #codes: Codes;
+  readonly #refreshing: Refreshing;
+
+  constructor(given: GrantsGiven) {
+    this.#given = given;
+    this.#refreshing = new Refreshing(given, (tx, grantId, reason) => this.end(tx, grantId, reason));
+    this.#codes = new Codes(given, this.#refreshing, (tx, grantId, reason) => this.end(tx, grantId, reason));
+  }
+
+  /** Issues an authorization code: 256 bits, 60 s, once. */
+  async issueCode(request: CodeRequest): Promise<string> {
+    return this.#codes.issue(request);
+  }
+
+  /**
+   * Redeems a code. Exactly one of any number of parallel tries succeeds. A second, otherwise valid try ends the grant that the
+   * first one began (RFC 6749 §4.1.2); a try that fails client, redirect URI or verifier can end nothing.
+   * @throws OAuthError invalid_grant
+   */
+  async redeemCode(
+    client: Client,
+    presented: { code: string; redirectUri: string | undefined; verifier: string | undefined; address: string },
+  ): Promise<TokenResponse> {
+    return this.#codes.redeem(client, presented);
+  }
+
+  /** Exchanges a refresh token for its one successor. @throws OAuthError invalid_grant, invalid_scope, invalid_target */
+  async refresh(
+    client: Client,
+    presented: { token: string; scope: string | undefined; resource: string | undefined; address: string },
+  ): Promise<TokenResponse> {
+    return this.#refreshing.refresh(client, presented);
+  }
+
+  /** A token for the client itself (RFC 6749 §4.4). Without a scope parameter it gets all of its registered scopes. */
+  async clientCredentials(client: Client, scopeParameter: string | undefined): Promise<TokenResponse> {
+    const { tokens, store } = this.#given;
+    const scope = scopeParameter === undefined ? [...client.scopes] : parseScope(scopeParameter);
+    if (!scope || !isSubset(scope, client.scopes)) throw invalidScope();
+    await tokens.assertRoom(client);
+    const prepared = await tokens.prepare({ client, user: undefined, scope });
+    await store.write((tx) => tokens.record(tx, prepared));
+    return {
+      access_token: prepared.token,
+      token_type: 'Bearer',
+      expires_in: prepared.expiresInSeconds,
+      scope: scope.join(' '),
+    };
+  }
+
+  /** Which grant a refresh token belongs to, if it is the good one of its family or an older one of ours. Changes nothing. */
+  async ofRefreshToken(token: string): Promise<{ grant: GrantRow; isCurrent: boolean } | undefined> {
+    return this.#refreshing.find(token);
+  }
+
+  /** Whether a code is good and unused, for whoever saw it in the clear. */
+  async findCode(code: string): Promise<AuthorizationCode | undefined> {
+    return this.#codes.find(code);
+  }
+
+  async burnCode(tx: Transaction, code: string): Promise<void> {
+    await this.#codes.burn(tx, code);
+  }
+
+  async find(grantId: string): Promise<GrantRow | undefined> {
+    return selectGrant(this.#given.store.read, grantId);
+  }
+
+  /** Grants by id, after a given one; of one user if named. */
+  async list(page: { after?: string; limit: number }): Promise<GrantRow[]> {
+    return selectGrants(this.#given.store.read, { after: page.after ?? '', limit: Math.min(page.limit, 1_000) });
+  }
+
+  /** The applications that may act for a user now. */
+  async liveOfUser(user: User): Promise<GrantRow[]> {
+    const nowMs = this.#given.clock.now();
+    const grants = await selectLiveGrantsOfUser(this.#given.store.read, { userId: user.id, nowMs });
+    return grants.filter((grant) => grant.createdAtMs > user.deadBeforeMs);
+  }
+
+  /** Ends a grant with all its tokens, in the caller's commit. False if there is none or it has ended. */
+  async end(tx: Transaction, grantId: string, reason: EndReason): Promise<boolean> {
+    const { tokens, revocation, events, clock } = this.#given;
+    const atMs = clock.now();
+    const ended = await markEnded(tx, { id: grantId, atMs, reason });
+    if (!ended) return false;
+    tx.journal({ kind: 'grant_ended', grantId, atMs, reason });
+    await tokens.revokeOfGrant(tx, grantId);
+    await revocation.append(tx, { kind: 'grant', subjectId: grantId, audience: ended.audience });
+    await events.append(tx, {
+      type: 'grant.ended',
+      clientId: ended.clientId,
+      userId: ended.userId,
+      detail: { grant: grantId, reason },
+    });
+    return true;
+  }
+
+  /** Ends the grants that live by a session (all but those with offline_access), in the commit that ends the session. */
+  async endOfSession(tx: Transaction, sessionId: string): Promise<void> {
+    for (const { id, scope } of await selectLiveGrantIdsOfSession(tx, sessionId)) {
+      if (!scope.split(' ').includes('offline_access')) await this.end(tx, id, 'logout');
+    }
+  }
+
+  /** The same user logged in anew in the same browser: what lived by the old session lives by the new one. */
+  async moveToSession(tx: Transaction, moved: { fromSessionId: string; toSessionId: string }): Promise<void> {
+    await moveToSession(tx, moved);
+  }
+
+  /** After a restore without a journal: nothing tells which grants were ended since, so all of them end. */
+  async endAll(tx: Transaction): Promise<number> {
+    return markAllEnded(tx, { atMs: this.#given.clock.now(), reason: 'restore' });
+  }
+
+  /** After a restore: does again what the journal says was done since the backup. */
+  async replay(
+    tx: Transaction,
+    entry:
+      | { kind: 'grant_ended'; grantId: string; atMs: number; reason: string }
+      | {
+          kind: 'grant_rotated';
+          grantId: string;
+          generation: number;
+          record: Uint8Array;
+          bucketVersion: number;
+          atMs: number;
+        },
+  ): Promise<void> {
+    if (entry.kind === 'grant_ended')
+      await markEnded(tx, { id: entry.grantId, atMs: entry.atMs, reason: entry.reason });
+    else await setRotatedFromJournal(tx, entry);
+  }
+
+  /** After a restore: no code recorded before it is good. */
+  async burnAllCodes(tx: Transaction): Promise<void> {
+    await this.#codes.burnAll(tx);
+  }
+
+  /** One bounded step of forgetting codes and grants that nothing refers to any more. */
+  async sweep(limit: number): Promise<{ codes: number; grants: number }> {
+    const { store, clock } = this.#given;
+    const beforeMs = clock.now() - FINISHED_GRANT_KEPT_MS;
+    const grants = await store.write((tx) => deleteFinished(tx, { beforeMs, limit }));
+    return { codes: await this.#codes.sweep(limit), grants };
+  }
+}
+
+/**
+ * A grant's row stays this long after its absolute end, so that its last tokens are still called revoked or expired and not
+ * unknown.
+ */
+const FINISHED_GRANT_KEPT_MS = 2 * 24 * 60 * 60 * 1_000;
+
+export function invalidScope(): OAuthError {
+  return new OAuthError(
+    'invalid_scope',
+    'bad_request.bad_param.scope',
+    'The scope is malformed or goes beyond what the client is registered for or was granted.',
+  );
+}

@@ -1,0 +1,90 @@
+/**
+ * What a presented refresh token is worth, as a pure rule: (grant, what was presented, who presents, now) → decision.
+ *
+ * Generations make theft visible: the grant's row holds the record of exactly one good token (generation n) and of its
+ * predecessor (n-1). One presented token has at most one successor, ever; nothing here is decided by uptime, by second-grained
+ * times or by an order of requests.
+ *
+ *   gen = n     its bytes are the recorded ones        → rotate
+ *   gen = n-1   its bytes are the recorded ones, young → the same answer again, at most three times (a lost answer, a retry)
+ *   gen = n-1   otherwise, and gen < n-1 with our tag  → somebody else has it: the grant ends, *replayed* rings
+ *   gen > n     with our tag                           → unknown: a restored backup lost the rotation
+ *   any         signed, yet neither recorded nor ours  → forged, or tampered where a record of other bytes exists: kills nothing
+ *
+ * A forger with the signing key therefore cannot end anybody's grant: that takes the client's credentials and a token of ours.
+ */
+
+/** Most repeats of one answer: a retry or two by the client, one by a proxy. */
+export const MAX_REPEATS = 3;
+/** A repetition from where the rotation came from, this soon, is a clumsy client: it is an event and rings nothing. */
+export const RETRY_MS = 10_000;
+
+export interface GrantState {
+  generation: number;
+  clientId: string;
+  hasEnded: boolean;
+  /** The grant, its client and its user are in force. */
+  isInForce: boolean;
+  idleExpiresAtMs: number;
+  expiresAtMs: number;
+  rotatedAtMs: number | undefined;
+  rotatedFrom: string | undefined;
+  hasSealedResponse: boolean;
+  repeats: number;
+}
+
+export interface Presented {
+  generation: number;
+  /** Its bytes are those recorded for the current generation. */
+  isCurrent: boolean;
+  /** Its bytes are those recorded for the generation before. */
+  isPrevious: boolean;
+  /** The tag in its `eb` is ours, for this family and generation. */
+  isOurs: boolean;
+}
+
+/** The client that presents, authenticated, and from where. */
+export interface Presenter {
+  clientId: string;
+  graceMs: number;
+  address: string;
+}
+
+export type RefreshDecision =
+  | { kind: 'rotate' }
+  | { kind: 'repeat' }
+  /** Refused quietly. */
+  | { kind: 'refuse'; why: 'revoked' | 'expired' | 'unknown' | 'other_client' | 'repeated_too_often' }
+  /** Refused, the grant ends; rings unless it is a retry. */
+  | { kind: 'replayed'; rings: boolean }
+  /** Refused, rings, nothing else happens. */
+  | { kind: 'forged' }
+  | { kind: 'tampered' };
+
+export function decideRefresh(given: {
+  grant: GrantState | undefined;
+  presented: Presented;
+  presenter: Presenter;
+  nowMs: number;
+}): RefreshDecision {
+  const { grant, presented, presenter, nowMs } = given;
+  if (!grant) return presented.isOurs ? { kind: 'refuse', why: 'unknown' } : { kind: 'forged' };
+  const age = grant.generation - presented.generation;
+  // First what it is: a forgery is named as such whoever presents it, and whatever became of the grant.
+  if (age < 0) return presented.isOurs ? { kind: 'refuse', why: 'unknown' } : { kind: 'forged' };
+  if (age === 0 && !presented.isCurrent) return { kind: presented.isOurs ? 'tampered' : 'forged' };
+  if (age === 1 && !presented.isPrevious) return { kind: presented.isOurs ? 'tampered' : 'forged' };
+  if (age > 1 && !presented.isOurs) return { kind: 'forged' };
+  // It is one of ours. Then who presents it, and whether there is still something to refresh.
+  if (presenter.clientId !== grant.clientId) return { kind: 'refuse', why: 'other_client' };
+  if (grant.hasEnded || !grant.isInForce) return { kind: 'refuse', why: 'revoked' };
+  if (nowMs >= grant.expiresAtMs) return { kind: 'refuse', why: 'expired' };
+  if (age === 0) return nowMs >= grant.idleExpiresAtMs ? { kind: 'refuse', why: 'expired' } : { kind: 'rotate' };
+  // A predecessor: retried, or stolen.
+  const sinceRotationMs = nowMs - (grant.rotatedAtMs ?? Number.NEGATIVE_INFINITY);
+  if (age === 1 && grant.hasSealedResponse && sinceRotationMs <= presenter.graceMs) {
+    return grant.repeats < MAX_REPEATS ? { kind: 'repeat' } : { kind: 'refuse', why: 'repeated_too_often' };
+  }
+  const isRetry = sinceRotationMs <= RETRY_MS && presenter.address === grant.rotatedFrom;
+  return { kind: 'replayed', rings: !isRetry };
+}

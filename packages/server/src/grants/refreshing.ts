@@ -1,0 +1,374 @@
+import { createId, hasEntropyBucketForm, isId, TOKEN_TYPES } from '@countersign/protocol';
+import { digestOf } from '../buckets/buckets.ts';
+import type { Client } from '../clients/clients.ts';
+import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
+import type { Transaction } from '../store/store.ts';
+import type { PreparedToken } from '../tokens/tokens.ts';
+import { type EndReason, type GrantsGiven, invalidScope, type TokenResponse } from './grants.ts';
+import { decideRefresh, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
+import {
+  type AuthorizationCode,
+  countRepeat,
+  type GrantRow,
+  type insertGrant,
+  rotateGrant,
+  selectGrant,
+} from './table.ts';
+
+/** Claims of a refresh token. Only the authority reads it, so it carries what the look-up needs and nothing of the user's. */
+interface RefreshClaims {
+  iss: string;
+  sub: string;
+  client_id: string;
+  jti: string;
+  /** The grant: its family. */
+  gid: string;
+  /** Generation within the family, from 1. */
+  gen: number;
+  iat: number;
+  eb: string;
+}
+
+/** A grant about to begin. Nothing of it is worth anything until its rows are committed. */
+export interface BegunGrant {
+  grant: Parameters<typeof insertGrant>[1];
+  accessToken: PreparedToken;
+  response: TokenResponse;
+}
+
+/**
+ * A race lost once shows the winner's row and decides anew; it cannot be lost again for the same token. Three tries leave room for
+ * a store that changes under our feet and end in a refusal.
+ */
+const MAX_TRIES = 3;
+
+/** Refresh tokens: minting, rotating, repeating, and recognising theft. The decision itself is refresh-rule.ts. */
+export class Refreshing {
+  readonly #given: GrantsGiven;
+  readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
+
+  constructor(given: GrantsGiven, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
+    this.#given = given;
+    this.#endGrant = endGrant;
+  }
+
+  /** Makes the tokens of a new grant from an approved code. */
+  async begin(client: Client, code: AuthorizationCode): Promise<BegunGrant> {
+    const { clock, random, tokens, idTokens } = this.#given;
+    const nowMs = clock.now();
+    const grantId = createId('grant', nowMs, random.bytes(8));
+    const scope = code.scope.split(' ').filter((word) => word !== '');
+    const about = {
+      userId: code.userId,
+      sessionId: code.sessionId,
+      authTimeMs: code.authTimeMs,
+      amr: code.amr,
+    };
+    const accessToken = await tokens.prepare({ client, user: { ...about, grantId }, scope });
+    const refresh = client.grantTypes.includes('refresh_token')
+      ? await this.#mint({ client, userId: code.userId, grantId, generation: 1 })
+      : undefined;
+    const idToken = scope.includes('openid')
+      ? await idTokens.issue({ client, ...about, scope, nonce: code.nonce })
+      : undefined;
+    const expiresAtMs = nowMs + client.refreshAbsoluteSeconds * 1_000;
+    return {
+      accessToken,
+      response: responseOf(accessToken, scope, refresh?.token, idToken),
+      grant: {
+        id: grantId,
+        clientId: client.id,
+        ...about,
+        scope: code.scope,
+        audience: client.audience,
+        createdAtMs: nowMs,
+        idleExpiresAtMs: Math.min(nowMs + client.refreshIdleSeconds * 1_000, expiresAtMs),
+        expiresAtMs,
+        generation: refresh ? 1 : 0,
+        bucketVersion: refresh?.record.version,
+        record: refresh?.record.record,
+      },
+    };
+  }
+
+  async refresh(
+    client: Client,
+    presented: { token: string; scope: string | undefined; resource: string | undefined; address: string },
+  ): Promise<TokenResponse> {
+    const { keys, store } = this.#given;
+    const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token: presented.token });
+    if (verified.kind === 'refused') throw badRefreshToken();
+    const { keyId, parsed } = verified;
+    const { address } = presented;
+    const claims = readClaims(parsed.claims, this.#given.issuer);
+    if (!claims) return this.#refuseForged({ verdict: 'forged', keyId, address, client });
+    const digest = digestOf(parsed.signingInput);
+    for (let tried = 0; tried < MAX_TRIES; tried++) {
+      const grant = await selectGrant(store.read, claims.gid);
+      const decision = await this.#decide({ grant, claims, digest, client, address });
+      if (decision.kind === 'forged' || decision.kind === 'tampered') {
+        const row = decision.kind === 'tampered' ? grant : undefined;
+        return this.#refuseForged({ verdict: decision.kind, keyId, address, client, grant: row });
+      }
+      if (decision.kind === 'refuse' || !grant) {
+        if (decision.kind === 'refuse') await this.#note(decision.why, { grant, client, address });
+        throw badRefreshToken(decision.kind === 'refuse' && decision.why === 'expired' ? '.expired' : '');
+      }
+      if (decision.kind === 'replayed') return this.#refuseReplay({ grant, address, rings: decision.rings });
+      const response =
+        decision.kind === 'repeat'
+          ? await this.#repeat(grant, presented.token)
+          : await this.#rotate({ client, grant, claims, presented });
+      if (response) return response;
+    }
+    throw badRefreshToken();
+  }
+
+  /** Whose a refresh token is, if it is genuine: recorded now, or of an older generation with our tag. Changes nothing. */
+  async find(token: string): Promise<{ grant: GrantRow; isCurrent: boolean } | undefined> {
+    const { keys, store } = this.#given;
+    const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token });
+    if (verified.kind === 'refused') return undefined;
+    const claims = readClaims(verified.parsed.claims, this.#given.issuer);
+    const grant = claims && (await selectGrant(store.read, claims.gid));
+    if (!claims || !grant) return undefined;
+    const { isCurrent, isOurs } = this.#recognise(grant, claims, digestOf(verified.parsed.signingInput));
+    const isOlder = claims.gen < grant.generation && isOurs;
+    return isCurrent || isOlder ? { grant, isCurrent } : undefined;
+  }
+
+  async #decide(given: {
+    grant: GrantRow | undefined;
+    claims: RefreshClaims;
+    digest: Uint8Array;
+    client: Client;
+    address: string;
+  }): Promise<RefreshDecision> {
+    const { grant, claims, client } = given;
+    return decideRefresh({
+      grant: grant && {
+        ...grant,
+        hasEnded: grant.endedAtMs !== undefined,
+        isInForce: await this.#isInForce(grant, client),
+        hasSealedResponse: grant.sealedResponse !== undefined,
+      },
+      presented: this.#recognise(grant, claims, given.digest),
+      presenter: { clientId: client.id, graceMs: client.graceSeconds * 1_000, address: given.address },
+      nowMs: this.#given.clock.now(),
+    });
+  }
+
+  #recognise(grant: GrantRow | undefined, claims: RefreshClaims, digest: Uint8Array): Presented {
+    const { buckets } = this.#given;
+    const fits = (generation: number, version: number | undefined, record: Uint8Array | undefined) =>
+      claims.gen === generation &&
+      version !== undefined &&
+      record !== undefined &&
+      buckets.matches({ version, record }, claims.jti, digest);
+    return {
+      generation: claims.gen,
+      isCurrent: grant !== undefined && fits(grant.generation, grant.bucketVersion, grant.record),
+      isPrevious: grant !== undefined && fits(grant.generation - 1, grant.previousBucketVersion, grant.previousRecord),
+      isOurs: buckets.isOurs('refresh', taggedId(claims.jti, claims.gid, claims.gen), claims.eb),
+    };
+  }
+
+  async #isInForce(grant: GrantRow, client: Client): Promise<boolean> {
+    const user = await this.#given.users.standing(grant.userId);
+    if (!user || user.disabled || grant.createdAtMs <= user.deadBeforeMs) return false;
+    return grant.createdAtMs > client.deadBeforeMs; // that it is enabled was part of its authentication
+  }
+
+  /** One compare-and-set on (grant, generation, record); undefined when somebody else was first. */
+  async #rotate(given: {
+    client: Client;
+    grant: GrantRow;
+    claims: RefreshClaims;
+    presented: { token: string; scope: string | undefined; resource: string | undefined; address: string };
+  }): Promise<TokenResponse | undefined> {
+    const { store, clock, sealer, tokens, clients, users } = this.#given;
+    const { client, grant, presented } = given;
+    const scope = narrowed(grant.scope, presented.scope);
+    if (presented.resource !== undefined && presented.resource !== grant.audience) throw invalidTarget();
+    const { userId, sessionId, authTimeMs, amr } = grant;
+    await tokens.assertRoom(client);
+    const accessToken = await tokens.prepare({
+      client: { ...client, audience: grant.audience },
+      user: { userId, grantId: grant.id, sessionId, authTimeMs, amr },
+      scope,
+    });
+    const generation = grant.generation + 1;
+    const next = await this.#mint({ client, userId, grantId: grant.id, generation });
+    const idToken = scope.includes('openid')
+      ? await this.#given.idTokens.issue({ client, userId, sessionId, scope, nonce: undefined, authTimeMs, amr })
+      : undefined;
+    const response = responseOf(accessToken, scope, next.token, idToken);
+    const sealedResponse = sealer.sealToHolder(place(grant.id), presented.token, Buffer.from(JSON.stringify(response)));
+    return store.write(async (tx) => {
+      const nowMs = clock.now();
+      const user = await users.standing(userId, tx);
+      const currentClient = await clients.findIn(tx, client.id);
+      if (!user || user.disabled || grant.createdAtMs <= user.deadBeforeMs) throw badRefreshToken();
+      if (!currentClient || currentClient.disabledAtMs !== undefined) throw badRefreshToken();
+      const isFirst = await rotateGrant(tx, {
+        id: grant.id,
+        fromGeneration: grant.generation,
+        fromRecord: grant.record ?? new Uint8Array(0),
+        record: next.record.record,
+        bucketVersion: next.record.version,
+        idleExpiresAtMs: Math.min(nowMs + client.refreshIdleSeconds * 1_000, grant.expiresAtMs),
+        nowMs,
+        address: presented.address,
+        sealedResponse,
+      });
+      if (!isFirst) return undefined;
+      const { record, version: bucketVersion } = next.record;
+      tx.journal({ kind: 'grant_rotated', grantId: grant.id, generation, record, bucketVersion, atMs: nowMs });
+      if (client.singleActive === 'grant') {
+        const overlapMs = client.overlapSeconds * 1_000;
+        await tokens.supersedeOthers(tx, { grantId: grant.id, jti: accessToken.row.jti, overlapMs });
+      }
+      await tokens.record(tx, accessToken);
+      return response;
+    });
+  }
+
+  /** The same answer again; undefined when the successor was presented meanwhile. */
+  async #repeat(grant: GrantRow, predecessor: string): Promise<TokenResponse | undefined> {
+    const { store, sealer } = this.#given;
+    if (!grant.sealedResponse) return undefined;
+    const repeated = { id: grant.id, generation: grant.generation, most: MAX_REPEATS };
+    if (!(await store.write((tx) => countRepeat(tx, repeated)))) return undefined;
+    const plain = sealer.openFromHolder(place(grant.id), predecessor, grant.sealedResponse);
+    return JSON.parse(Buffer.from(plain).toString('utf8')) as TokenResponse; // sealed by #rotate, and authenticated
+  }
+
+  async #mint(of: { client: Client; userId: string; grantId: string; generation: number }) {
+    const { keys, buckets, clock, random, issuer } = this.#given;
+    const nowMs = clock.now();
+    const jti = createId('reftok', nowMs, random.bytes(8));
+    const claims: RefreshClaims = {
+      iss: issuer,
+      sub: of.userId,
+      client_id: of.client.id,
+      jti,
+      gid: of.grantId,
+      gen: of.generation,
+      iat: Math.floor(nowMs / 1_000),
+      eb: buckets.mint('refresh', taggedId(jti, of.grantId, of.generation)),
+    };
+    const { token } = await keys.sign({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, claims });
+    return { token, record: buckets.record(jti, token.slice(0, token.lastIndexOf('.'))) };
+  }
+
+  async #refuseForged(seen: {
+    verdict: 'forged' | 'tampered';
+    keyId: string;
+    address: string;
+    client: Client;
+    grant?: GrantRow | undefined;
+  }): Promise<never> {
+    await this.#given.events.record({
+      type: `alarm.${seen.verdict}`,
+      keyId: seen.keyId,
+      clientId: seen.client.id,
+      userId: seen.grant?.userId,
+      address: seen.address,
+      detail: { token: 'refresh', ...(seen.grant && { grant: seen.grant.id }) },
+    });
+    throw badRefreshToken();
+  }
+
+  async #refuseReplay(seen: { grant: GrantRow; address: string; rings: boolean }): Promise<never> {
+    const { store, events } = this.#given;
+    await store.write(async (tx) => {
+      const isEnded = await this.#endGrant(tx, seen.grant.id, 'refresh_replayed');
+      await events.append(tx, {
+        type: seen.rings && isEnded ? 'alarm.replayed' : 'refresh.repeated',
+        clientId: seen.grant.clientId,
+        userId: seen.grant.userId,
+        address: seen.address,
+        detail: { token: 'refresh', grant: seen.grant.id },
+      });
+    });
+    throw badRefreshToken();
+  }
+
+  /** Refusals that are worth a line in the events although nothing rings. */
+  async #note(why: string, seen: { grant: GrantRow | undefined; client: Client; address: string }): Promise<void> {
+    if (why !== 'unknown' && why !== 'other_client' && why !== 'repeated_too_often') return;
+    await this.#given.events.record({
+      type: why === 'unknown' ? 'token.unknown' : 'refresh.repeated',
+      clientId: seen.client.id,
+      userId: seen.grant?.userId,
+      address: seen.address,
+      detail: { token: 'refresh', why },
+    });
+  }
+}
+
+/**
+ * What the tag of a refresh token names: the token, its family and its generation. With the jti alone, a thief of the key could
+ * put the `eb` of a token of his own under another family, as an old generation, and so end that family.
+ */
+function taggedId(jti: string, grantId: string, generation: number): string {
+  return `${jti}.${grantId}.${generation}`;
+}
+
+/** Undefined for claims the authority never writes: under a good signature that is a forgery. */
+function readClaims(claims: Record<string, unknown>, issuer: string): RefreshClaims | undefined {
+  const { iss, sub, client_id, jti, gid, gen, iat, eb } = claims;
+  if (iss !== issuer || !isId('user', sub) || !isId('oauth2client', client_id)) return undefined;
+  if (!isId('reftok', jti) || !isId('grant', gid) || !hasEntropyBucketForm(eb)) return undefined;
+  if (!isPositiveInteger(gen) || !isPositiveInteger(iat)) return undefined;
+  return { iss: issuer, sub, client_id, jti, gid, gen, iat, eb };
+}
+
+function isPositiveInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) > 0;
+}
+
+/** A narrower scope on request; the refresh token itself keeps the whole (RFC 6749 §6). */
+function narrowed(granted: string, parameter: string | undefined): string[] {
+  const all = granted.split(' ').filter((word) => word !== '');
+  if (parameter === undefined) return all;
+  const wanted = parseScope(parameter);
+  if (!wanted || !isSubset(wanted, all)) throw invalidScope();
+  return wanted;
+}
+
+function responseOf(
+  accessToken: PreparedToken,
+  scope: readonly string[],
+  refreshToken: string | undefined,
+  idToken: string | undefined,
+): TokenResponse {
+  return {
+    access_token: accessToken.token,
+    token_type: 'Bearer',
+    expires_in: accessToken.expiresInSeconds,
+    scope: scope.join(' '),
+    ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+    ...(idToken !== undefined && { id_token: idToken }),
+  };
+}
+
+function badRefreshToken(suffix: '' | '.expired' = ''): OAuthError {
+  return new OAuthError(
+    'invalid_grant',
+    `unauthorized.bad_refresh_token${suffix}`,
+    'The refresh token is unknown, expired, revoked, used, or was issued to another client. Ask the user to log in again.',
+  );
+}
+
+function invalidTarget(): OAuthError {
+  return new OAuthError(
+    'invalid_target',
+    'bad_request.bad_param.resource',
+    'The resource is not the one this grant was given for.',
+  );
+}
+
+function place(grantId: string) {
+  return { table: 'oauth_grant', row: grantId, column: 'sealed_response' };
+}

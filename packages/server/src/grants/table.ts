@@ -1,0 +1,383 @@
+import type { Sql, Transaction } from '../store/store.ts';
+
+export interface GrantRow {
+  id: string;
+  clientId: string;
+  userId: string;
+  sessionId: string | undefined;
+  scope: string;
+  audience: string;
+  authTimeMs: number;
+  amr: readonly string[];
+  createdAtMs: number;
+  idleExpiresAtMs: number;
+  expiresAtMs: number;
+  /** 0: there is no refresh token. */
+  generation: number;
+  bucketVersion: number | undefined;
+  record: Uint8Array | undefined;
+  previousBucketVersion: number | undefined;
+  previousRecord: Uint8Array | undefined;
+  rotatedAtMs: number | undefined;
+  rotatedFrom: string | undefined;
+  sealedResponse: Uint8Array | undefined;
+  repeats: number;
+  endedAtMs: number | undefined;
+  endReason: string | undefined;
+}
+
+interface Row {
+  id: string;
+  client_id: string;
+  user_id: string;
+  session_id: string | null;
+  scope: string;
+  audience: string;
+  auth_time_ms: number;
+  amr: string;
+  created_at_ms: number;
+  idle_expires_at_ms: number;
+  expires_at_ms: number;
+  generation: number;
+  bucket_version: number | null;
+  record: Uint8Array | null;
+  previous_bucket_version: number | null;
+  previous_record: Uint8Array | null;
+  rotated_at_ms: number | null;
+  rotated_from: string | null;
+  sealed_response: Uint8Array | null;
+  repeats: number;
+  ended_at_ms: number | null;
+  end_reason: string | null;
+}
+
+export async function selectGrant(sql: Sql, id: string): Promise<GrantRow | undefined> {
+  const row = await sql.get<Row>('SELECT * FROM oauth_grant WHERE id = $1', id);
+  return row && fromRow(row);
+}
+
+export async function selectGrants(sql: Sql, page: { after: string; limit: number }): Promise<GrantRow[]> {
+  const rows = await sql.all<Row>(
+    'SELECT * FROM oauth_grant WHERE id > $1 ORDER BY id LIMIT $2',
+    page.after,
+    page.limit,
+  );
+  return rows.map(fromRow);
+}
+
+/** Most applications of one user that a page shows. */
+const MAX_GRANTS_SHOWN = 200;
+
+export async function selectLiveGrantsOfUser(sql: Sql, of: { userId: string; nowMs: number }): Promise<GrantRow[]> {
+  const rows = await sql.all<Row>(
+    `SELECT * FROM oauth_grant WHERE user_id = $1 AND ended_at_ms IS NULL AND expires_at_ms > $2
+     ORDER BY id DESC LIMIT $3`,
+    of.userId,
+    of.nowMs,
+    MAX_GRANTS_SHOWN,
+  );
+  return rows.map(fromRow);
+}
+
+export async function selectLiveGrantIdsOfSession(
+  sql: Sql,
+  sessionId: string,
+): Promise<{ id: string; scope: string }[]> {
+  return sql.all('SELECT id, scope FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL', sessionId);
+}
+
+export async function moveToSession(
+  tx: Transaction,
+  moved: { fromSessionId: string; toSessionId: string },
+): Promise<void> {
+  await tx.run('UPDATE oauth_grant SET session_id = $2 WHERE session_id = $1', moved.fromSessionId, moved.toSessionId);
+}
+
+export async function insertGrant(
+  tx: Transaction,
+  grant: Pick<
+    GrantRow,
+    | 'id'
+    | 'clientId'
+    | 'userId'
+    | 'sessionId'
+    | 'scope'
+    | 'audience'
+    | 'authTimeMs'
+    | 'amr'
+    | 'createdAtMs'
+    | 'idleExpiresAtMs'
+    | 'expiresAtMs'
+    | 'generation'
+    | 'bucketVersion'
+    | 'record'
+  >,
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO oauth_grant (id, client_id, user_id, session_id, scope, audience, auth_time_ms, amr, created_at_ms,
+       idle_expires_at_ms, expires_at_ms, generation, bucket_version, record)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    grant.id,
+    grant.clientId,
+    grant.userId,
+    grant.sessionId ?? null,
+    grant.scope,
+    grant.audience,
+    grant.authTimeMs,
+    JSON.stringify(grant.amr),
+    grant.createdAtMs,
+    grant.idleExpiresAtMs,
+    grant.expiresAtMs,
+    grant.generation,
+    grant.bucketVersion ?? null,
+    grant.record ?? null,
+  );
+}
+
+/** The compare-and-set of a rotation: true for exactly one caller per generation. */
+export async function rotateGrant(
+  tx: Transaction,
+  rotation: {
+    id: string;
+    fromGeneration: number;
+    fromRecord: Uint8Array;
+    record: Uint8Array;
+    bucketVersion: number;
+    idleExpiresAtMs: number;
+    nowMs: number;
+    address: string;
+    sealedResponse: Uint8Array;
+  },
+): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE oauth_grant SET generation = generation + 1, previous_record = record,
+       previous_bucket_version = bucket_version, record = $4, bucket_version = $5, idle_expires_at_ms = $6,
+       rotated_at_ms = $7, rotated_from = $8, sealed_response = $9, repeats = 0
+     WHERE id = $1 AND generation = $2 AND record = $3 AND ended_at_ms IS NULL AND expires_at_ms > $7`,
+    rotation.id,
+    rotation.fromGeneration,
+    rotation.fromRecord,
+    rotation.record,
+    rotation.bucketVersion,
+    rotation.idleExpiresAtMs,
+    rotation.nowMs,
+    rotation.address,
+    rotation.sealedResponse,
+  );
+  return changed === 1;
+}
+
+/** Counts a repetition of the last answer; false when there were enough, or it is not the last one any more. */
+export async function countRepeat(
+  tx: Transaction,
+  repeated: { id: string; generation: number; most: number },
+): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE oauth_grant SET repeats = repeats + 1
+     WHERE id = $1 AND generation = $2 AND repeats < $3 AND ended_at_ms IS NULL AND sealed_response IS NOT NULL`,
+    repeated.id,
+    repeated.generation,
+    repeated.most,
+  );
+  return changed === 1;
+}
+
+export async function markEnded(
+  tx: Transaction,
+  ended: { id: string; atMs: number; reason: string },
+): Promise<GrantRow | undefined> {
+  const [row] = await tx.all<Row>(
+    `UPDATE oauth_grant SET ended_at_ms = $2, end_reason = $3, sealed_response = NULL
+     WHERE id = $1 AND ended_at_ms IS NULL RETURNING *`,
+    ended.id,
+    ended.atMs,
+    ended.reason,
+  );
+  return row && fromRow(row);
+}
+
+export async function markAllEnded(tx: Transaction, ended: { atMs: number; reason: string }): Promise<number> {
+  return tx.run(
+    'UPDATE oauth_grant SET ended_at_ms = $1, end_reason = $2, sealed_response = NULL WHERE ended_at_ms IS NULL',
+    ended.atMs,
+    ended.reason,
+  );
+}
+
+/** The record of a rotation that happened after the backup. Its predecessor is not repeatable: the answer was not kept. */
+export async function setRotatedFromJournal(
+  tx: Transaction,
+  rotated: { grantId: string; generation: number; record: Uint8Array; bucketVersion: number; atMs: number },
+): Promise<void> {
+  await tx.run(
+    `UPDATE oauth_grant SET generation = $2, record = $3, bucket_version = $4, rotated_at_ms = $5,
+       previous_record = NULL, previous_bucket_version = NULL, sealed_response = NULL, rotated_from = NULL
+     WHERE id = $1 AND generation < $2`,
+    rotated.grantId,
+    rotated.generation,
+    rotated.record,
+    rotated.bucketVersion,
+    rotated.atMs,
+  );
+}
+
+export async function deleteFinished(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
+  return tx.run(
+    `DELETE FROM oauth_grant WHERE id IN (
+       SELECT id FROM oauth_grant WHERE expires_at_ms < $1 ORDER BY expires_at_ms LIMIT $2)`,
+    old.beforeMs,
+    old.limit,
+  );
+}
+
+export interface AuthorizationCode {
+  digest: Uint8Array;
+  id: string;
+  clientId: string;
+  userId: string;
+  sessionId: string;
+  redirectUri: string;
+  isRedirectUriSent: boolean;
+  codeChallenge: string | undefined;
+  scope: string;
+  nonce: string | undefined;
+  authTimeMs: number;
+  amr: readonly string[];
+  createdAtMs: number;
+  expiresAtMs: number;
+  redeemedAtMs?: number | undefined;
+  redeemedFrom?: string | undefined;
+  grantId?: string | undefined;
+}
+
+interface CodeRow {
+  digest: Uint8Array;
+  id: string;
+  client_id: string;
+  user_id: string;
+  session_id: string;
+  redirect_uri: string;
+  redirect_uri_sent: number;
+  code_challenge: string | null;
+  scope: string;
+  nonce: string | null;
+  auth_time_ms: number;
+  amr: string;
+  created_at_ms: number;
+  expires_at_ms: number;
+  redeemed_at_ms: number | null;
+  redeemed_from: string | null;
+  grant_id: string | null;
+}
+
+export async function selectCode(sql: Sql, digest: Uint8Array): Promise<AuthorizationCode | undefined> {
+  const row = await sql.get<CodeRow>('SELECT * FROM authorization_code WHERE digest = $1', digest);
+  return (
+    row && {
+      digest: row.digest,
+      id: row.id,
+      clientId: row.client_id,
+      userId: row.user_id,
+      sessionId: row.session_id,
+      redirectUri: row.redirect_uri,
+      isRedirectUriSent: row.redirect_uri_sent === 1,
+      codeChallenge: row.code_challenge ?? undefined,
+      scope: row.scope,
+      nonce: row.nonce ?? undefined,
+      authTimeMs: row.auth_time_ms,
+      amr: JSON.parse(row.amr) as string[], // only insertCode writes this column
+      createdAtMs: row.created_at_ms,
+      expiresAtMs: row.expires_at_ms,
+      redeemedAtMs: row.redeemed_at_ms ?? undefined,
+      redeemedFrom: row.redeemed_from ?? undefined,
+      grantId: row.grant_id ?? undefined,
+    }
+  );
+}
+
+export async function insertCode(tx: Transaction, code: AuthorizationCode): Promise<void> {
+  await tx.run(
+    `INSERT INTO authorization_code (digest, id, client_id, user_id, session_id, redirect_uri, redirect_uri_sent,
+       code_challenge, scope, nonce, auth_time_ms, amr, created_at_ms, expires_at_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    code.digest,
+    code.id,
+    code.clientId,
+    code.userId,
+    code.sessionId,
+    code.redirectUri,
+    code.isRedirectUriSent ? 1 : 0,
+    code.codeChallenge ?? null,
+    code.scope,
+    code.nonce ?? null,
+    code.authTimeMs,
+    JSON.stringify(code.amr),
+    code.createdAtMs,
+    code.expiresAtMs,
+  );
+}
+
+/** True for exactly one caller. */
+export async function redeemCode(
+  tx: Transaction,
+  redeemed: { digest: Uint8Array; nowMs: number; from: string; grantId: string },
+): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE authorization_code SET redeemed_at_ms = $2, redeemed_from = $3, grant_id = $4
+     WHERE digest = $1 AND redeemed_at_ms IS NULL AND expires_at_ms > $2`,
+    redeemed.digest,
+    redeemed.nowMs,
+    redeemed.from,
+    redeemed.grantId,
+  );
+  return changed === 1;
+}
+
+/** Takes a code out of use without a grant. */
+export async function burnCode(tx: Transaction, digest: Uint8Array, nowMs: number): Promise<void> {
+  await tx.run(
+    'UPDATE authorization_code SET redeemed_at_ms = $2 WHERE digest = $1 AND redeemed_at_ms IS NULL',
+    digest,
+    nowMs,
+  );
+}
+
+export async function burnAllCodes(tx: Transaction, nowMs: number): Promise<void> {
+  await tx.run('UPDATE authorization_code SET redeemed_at_ms = $1 WHERE redeemed_at_ms IS NULL', nowMs);
+}
+
+export async function deleteExpiredCodes(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
+  return tx.run(
+    `DELETE FROM authorization_code WHERE digest IN (
+       SELECT digest FROM authorization_code WHERE expires_at_ms < $1 ORDER BY expires_at_ms LIMIT $2)`,
+    old.beforeMs,
+    old.limit,
+  );
+}
+
+function fromRow(row: Row): GrantRow {
+  return {
+    id: row.id,
+    clientId: row.client_id,
+    userId: row.user_id,
+    sessionId: row.session_id ?? undefined,
+    scope: row.scope,
+    audience: row.audience,
+    authTimeMs: row.auth_time_ms,
+    amr: JSON.parse(row.amr) as string[], // only insertGrant writes this column
+    createdAtMs: row.created_at_ms,
+    idleExpiresAtMs: row.idle_expires_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    generation: row.generation,
+    bucketVersion: row.bucket_version ?? undefined,
+    record: row.record ?? undefined,
+    previousBucketVersion: row.previous_bucket_version ?? undefined,
+    previousRecord: row.previous_record ?? undefined,
+    rotatedAtMs: row.rotated_at_ms ?? undefined,
+    rotatedFrom: row.rotated_from ?? undefined,
+    sealedResponse: row.sealed_response ?? undefined,
+    repeats: row.repeats,
+    endedAtMs: row.ended_at_ms ?? undefined,
+    endReason: row.end_reason ?? undefined,
+  };
+}
