@@ -1,0 +1,8 @@
+import type { Alarms } from './alarms.ts';
+
+/** Lines one step writes; what is more waits a moment, so that a flood of alarms does not hold up requests. */
+const ALARMS_PER_STEP = 100;
+
+export async function tellAlarms(alarms: Alarms): Promise<{ told: number }> {
+  return alarms.step(ALARMS_PER_STEP);
+}

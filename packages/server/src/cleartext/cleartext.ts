@@ -1,0 +1,155 @@
+/**
+ * Cleartext: what happens to a credential that travelled without TLS. Whoever listened has it, so one that is still good is taken
+ * back at once and rings *cleartext*; one that is not good is nobody's loss and silent.
+ *
+ *   access token → revoked        refresh token, code → their grant ends       session cookie → the session ends
+ *   client secret → only the alarm: taking it back is the operator's act (rotate-secret)
+ *
+ * Past ten a minute from one network nothing more is revoked, only refused and alarmed: a proxy that was set up wrong must not end
+ * every session it carries. Owns no table.
+ */
+import type { Clients } from '../clients/clients.ts';
+import type { Events } from '../events/events.ts';
+import type { Grants } from '../grants/grants.ts';
+import type { CleartextCandidate, CleartextSighting } from '../http/http.ts';
+import type { Limits } from '../limits/limits.ts';
+import { SESSION_COOKIE, type Session, type Sessions } from '../sessions/sessions.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Tokens } from '../tokens/tokens.ts';
+
+/** A credential that passes every check, and how to take it back. */
+interface Exposed {
+  kind: 'access' | 'refresh' | 'code' | 'session' | 'client_secret';
+  clientId?: string | undefined;
+  userId?: string | undefined;
+  tokenId?: string | undefined;
+  takeBack(tx: Transaction): Promise<void>;
+}
+
+export class Cleartext {
+  readonly #store: Store;
+  readonly #tokens: Tokens;
+  readonly #grants: Grants;
+  readonly #sessions: Sessions;
+  readonly #clients: Clients;
+  readonly #limits: Limits;
+  readonly #events: Events;
+
+  constructor(given: {
+    store: Store;
+    tokens: Tokens;
+    grants: Grants;
+    sessions: Sessions;
+    clients: Clients;
+    limits: Limits;
+    events: Events;
+  }) {
+    this.#store = given.store;
+    this.#tokens = given.tokens;
+    this.#grants = given.grants;
+    this.#sessions = given.sessions;
+    this.#clients = given.clients;
+    this.#limits = given.limits;
+    this.#events = given.events;
+  }
+
+  async sighted(sighting: CleartextSighting): Promise<void> {
+    for (const candidate of sighting.candidates) {
+      const exposed = await this.#recognise(candidate, sighting);
+      if (exposed) await this.#answer(exposed, sighting);
+    }
+  }
+
+  async #answer(exposed: Exposed, sighting: CleartextSighting): Promise<void> {
+    const isTakenBack =
+      exposed.kind !== 'client_secret' && this.#limits.take('cleartextPerPeer', sighting.network).kind === 'ok';
+    await this.#store.write(async (tx) => {
+      if (isTakenBack) await exposed.takeBack(tx);
+      await this.#events.append(tx, {
+        type: 'alarm.cleartext',
+        clientId: exposed.clientId,
+        userId: exposed.userId,
+        tokenId: exposed.tokenId,
+        address: sighting.address,
+        detail: { token: exposed.kind, revoked: isTakenBack },
+      });
+    });
+  }
+
+  async #recognise(candidate: CleartextCandidate, from: CleartextSighting): Promise<Exposed | undefined> {
+    switch (candidate.kind) {
+      case 'basic':
+        return this.#secret(candidate.clientId, candidate.clientSecret, from);
+      case 'bearer':
+        return this.#token(candidate.token, from);
+      case 'cookie': {
+        if (candidate.name !== `__Host-${SESSION_COOKIE}`) return undefined;
+        const session = await this.#sessions.find(candidate.value);
+        return session && this.#session(session);
+      }
+      case 'parameter':
+        if (candidate.name === 'code') return this.#code(candidate.value);
+        return this.#token(candidate.value, from);
+    }
+  }
+
+  async #token(token: string, from: { address: string }): Promise<Exposed | undefined> {
+    const refresh = await this.#grants.ofRefreshToken(token);
+    if (refresh) {
+      const { grant } = refresh;
+      if (grant.endedAtMs !== undefined || !refresh.isCurrent) return undefined;
+      return {
+        kind: 'refresh',
+        clientId: grant.clientId,
+        userId: grant.userId,
+        takeBack: async (tx) => void (await this.#grants.end(tx, grant.id, 'cleartext')),
+      };
+    }
+    const judgement = await this.#tokens.judge(token, from);
+    if (judgement.kind !== 'judged' || judgement.verdict !== 'live') return undefined;
+    const { jti, clientId, userId } = judgement.row;
+    return {
+      kind: 'access',
+      clientId,
+      userId,
+      tokenId: jti,
+      takeBack: async (tx) => void (await this.#tokens.revoke(tx, jti)),
+    };
+  }
+
+  async #code(text: string): Promise<Exposed | undefined> {
+    const code = await this.#grants.findCode(text);
+    if (!code || code.redeemedAtMs !== undefined) return undefined;
+    return {
+      kind: 'code',
+      clientId: code.clientId,
+      userId: code.userId,
+      tokenId: code.id,
+      takeBack: (tx) => this.#grants.burnCode(tx, text),
+    };
+  }
+
+  #session(session: Session): Exposed {
+    return {
+      kind: 'session',
+      userId: session.userId,
+      tokenId: session.id,
+      takeBack: async (tx) => {
+        await this.#sessions.end(tx, session);
+        await this.#grants.endOfSession(tx, session.id);
+      },
+    };
+  }
+
+  async #secret(clientId: string, clientSecret: string, from: CleartextSighting): Promise<Exposed | undefined> {
+    try {
+      const authorization = { kind: 'basic' as const, clientId, clientSecret };
+      const client = await this.#clients.authenticate({ authorization, form: NO_FORM, network: from.network });
+      return { kind: 'client_secret', clientId: client.id, takeBack: async () => {} };
+    } catch {
+      return undefined; // not a good secret: nothing was exposed
+    }
+  }
+}
+
+const NO_FORM = { get: () => undefined };
