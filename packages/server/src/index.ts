@@ -1,0 +1,23 @@
+/**
+ * `@countersign/server`: for whoever runs the authority inside a process of his own, a test above all. Everybody else runs
+ * the command `countersign`.
+ */
+export { DevelopmentMailbox } from './mail/mail.ts';
+export {
+  type Authority,
+  type AuthorityGiven,
+  type AuthoritySettings,
+  composeAuthority,
+  composeServer,
+  type Server,
+  type World,
+} from './server.ts';
+export { type JournalEntry, openSqliteStore, type SqliteStore } from './store/store.ts';
+export type { Clock } from './world/clock.ts';
+export { localCertificate } from './world/development-certificates.ts';
+export { type Listener, listenHttps, listenPlaintext } from './world/listener.ts';
+export { pinoLog } from './world/log-pino.ts';
+export type { MailTransport, OutgoingMail } from './world/mail-transport.ts';
+export { systemRandom } from './world/random.ts';
+export { systemStopwatch } from './world/stopwatch.ts';
+export { systemTimers } from './world/timers.ts';

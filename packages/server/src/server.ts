@@ -1,0 +1,239 @@
+/**
+ * The composition root: what exists, and what each part is given. Read it aloud from top to bottom.
+ *
+ * `composeAuthority` makes the parts (the command line uses them without any network); `composeServer` puts routes and jobs around
+ * them; main.ts gives it sockets, settings and signals.
+ */
+import { Alarms } from './alarms/alarms.ts';
+import { tellAlarms } from './alarms/job.ts';
+import { Authorization } from './authorization/authorization.ts';
+import { authorizationRoutes } from './authorization/routes.ts';
+import { Buckets } from './buckets/buckets.ts';
+import { Cleartext } from './cleartext/cleartext.ts';
+import { Clients } from './clients/clients.ts';
+import type { Settings } from './config/config.ts';
+import { discoveryRoutes } from './discovery/routes.ts';
+import { Events } from './events/events.ts';
+import { Grants } from './grants/grants.ts';
+import { sweepGrants } from './grants/job.ts';
+import { grantRoutes } from './grants/routes.ts';
+import { healthRoutes } from './health/routes.ts';
+import { createHttp, type RequestHandler } from './http/http.ts';
+import { Identity } from './identity/identity.ts';
+import { identityRoutes } from './identity/routes.ts';
+import { Introspection } from './introspection/introspection.ts';
+import { introspectionRoutes } from './introspection/routes.ts';
+import { rotateKeys } from './keys/job.ts';
+import { Keys } from './keys/keys.ts';
+import { type Limit, type LimitName, Limits } from './limits/limits.ts';
+import { sweepLinks } from './login/job.ts';
+import { Login, type SessionFollowers } from './login/login.ts';
+import { loginRoutes } from './login/routes.ts';
+import { sendMails, sweepMails } from './mail/job.ts';
+import { type DevelopmentMailbox, Mail } from './mail/mail.ts';
+import { mailboxRoutes } from './mail/routes.ts';
+import { sweepInvalidations } from './revocation/job.ts';
+import { Revocation } from './revocation/revocation.ts';
+import { Sealer } from './sealing/sealing.ts';
+import { sweepSessions } from './sessions/job.ts';
+import { Sessions } from './sessions/sessions.ts';
+import type { Store } from './store/store.ts';
+import { sweepTokens } from './tokens/job.ts';
+import { Tokens } from './tokens/tokens.ts';
+import { Users } from './users/users.ts';
+import type { Clock } from './world/clock.ts';
+import type { Log } from './world/log.ts';
+import type { MailTransport } from './world/mail-transport.ts';
+import type { Random } from './world/random.ts';
+import type { Stopwatch } from './world/stopwatch.ts';
+import type { RunningTimer, Timers } from './world/timers.ts';
+
+/** What we do not control. */
+export interface World {
+  clock: Clock;
+  random: Random;
+  log: Log;
+  stopwatch: Stopwatch;
+  timers: Timers;
+  mailTransport: MailTransport;
+}
+
+export type AuthoritySettings = Pick<
+  Settings,
+  'issuer' | 'accessAlgorithm' | 'mailsPerMinute' | 'organizationName' | 'signUp' | 'hstsPreload' | 'trustedProxies'
+>;
+
+export interface AuthorityGiven {
+  world: World;
+  settings: AuthoritySettings;
+  store: Store;
+  masterKey: Uint8Array;
+  /** Other numbers for some limits, as a test or a benchmark needs them. */
+  limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
+}
+
+export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
+
+/** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
+export async function composeAuthority({ world, settings, store, masterKey, limits: overrides }: AuthorityGiven) {
+  const { clock, random, log, mailTransport: transport } = world;
+  const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
+
+  const sealer = new Sealer({ masterKey, random });
+  const limits = new Limits({ clock, random, ...(overrides && { overrides }) });
+  const events = new Events({ store, clock, random });
+
+  const users = new Users({ store, clock, random, events });
+  const clients = new Clients({ store, events, limits, clock, random });
+  const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
+  const buckets = new Buckets({ store, sealer, clock, random });
+  const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
+  await buckets.prepare();
+  await keys.prepare();
+
+  const revocation = new Revocation({ store, users, clients, events, clock });
+  const sessions = new Sessions({ store, clock, random, users, events });
+  const tokens = new Tokens({ store, keys, buckets, users, clients, revocation, events, clock, random, issuer });
+
+  const identity = new Identity({ keys, users, clock, issuer });
+  const grants = new Grants({
+    ...{ store, sealer, keys, buckets, tokens, users, clients, sessions, revocation, events, clock, random, issuer },
+    idTokens: identity,
+  });
+  const authorization = new Authorization({ store, clients, keys, sealer, codes: grants, clock, issuer });
+  const followers: SessionFollowers = {
+    async sessionEnded(tx, ended) {
+      const isSameUser = ended.kind === 'replaced' && ended.byUserId === ended.userId;
+      if (!isSameUser) return grants.endOfSession(tx, ended.sessionId);
+      await grants.moveToSession(tx, { fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
+    },
+  };
+  const login = new Login({
+    ...{ store, clock, random, users, sessions, mail, keys, buckets, limits, events },
+    ...{ followers, issuer, organizationName, signUp },
+  });
+  const introspection = new Introspection({ tokens, keys, limits, store, clock });
+
+  const alarms = new Alarms({ store, events, log });
+  const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, limits, events });
+
+  return {
+    ...{ world, settings, store, sealer, limits, events, users, clients, keys, buckets, mail, revocation, sessions },
+    ...{ tokens, identity, grants, authorization, login, introspection, alarms, cleartext },
+  };
+}
+
+export interface Server {
+  /** Answers what arrives over TLS. */
+  handler: RequestHandler;
+  /** Answers what arrives in the clear. */
+  plaintextHandler: RequestHandler;
+  /** Headers for answers to requests that cannot be read. */
+  refusalHeaders: Readonly<Record<string, string>>;
+  /** Runs the jobs from now on. */
+  startJobs(): void;
+  /** Readiness goes off; jobs stop after their running step. */
+  stopAccepting(): void;
+}
+
+/** Paths that people open in a browser: over plain http only these are redirected. */
+const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\/authorize(\/|$)/;
+
+export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
+  const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
+  const { issuer, organizationName, hstsPreload, trustedProxies } = settings;
+  const { authorization, login, introspection, identity, cleartext } = authority;
+  let isAccepting = true;
+
+  const http = createHttp({
+    ...{ log: world.log, random: world.random, stopwatch: world.stopwatch },
+    ...{ issuer, hstsPreload, trustedProxies, organizationName },
+    cleartext: {
+      isPage: (path) => PAGE_PATHS.test(path),
+      onCredential: (sighting) => cleartext.sighted(sighting),
+    },
+  });
+  const app = http.app();
+  app.route('/', discoveryRoutes({ keys, issuer }));
+  app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
+  app.route('/', introspectionRoutes({ introspection, clients, keys }));
+  app.route('/', identityRoutes({ identity, tokens, clients }));
+  app.route('/', authorizationRoutes({ authorization, sessions, users, limits, organizationName }));
+  app.route(
+    '/',
+    loginRoutes({
+      ...{ login, sessions, users, limits, organizationName },
+      requests: authorization,
+      applications: {
+        list: async (userId) => connectedApplications(authority, userId),
+        end: (grantId, userId) => disconnect(authority, { grantId, userId }),
+      },
+    }),
+  );
+  if (mailbox) app.route('/', mailboxRoutes({ mailbox, organizationName }));
+  app.route(
+    '/',
+    healthRoutes({
+      isAccepting: () => isAccepting,
+      isKeyed: () => keys.isReady(),
+      readStore: () => store.epoch(),
+    }),
+  );
+  app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
+
+  const running: RunningTimer[] = [];
+  return {
+    handler: http.handler(app),
+    plaintextHandler: http.plaintextHandler(),
+    refusalHeaders: http.refusalHeaders,
+    startJobs: () => running.push(...startJobs(authority)),
+    stopAccepting() {
+      isAccepting = false;
+      for (const timer of running) timer.stop();
+    },
+  };
+}
+
+/** Every job and how often it takes a step. */
+function startJobs(authority: Authority): RunningTimer[] {
+  const { world, mail, keys, alarms, tokens, grants, revocation, login, store } = authority;
+  const { timers, clock } = world;
+  return [
+    timers.every(250, () => sendMails(mail)),
+    timers.every(500, () => tellAlarms(alarms)),
+    timers.every(1_000, () => rotateKeys(keys)),
+    timers.every(5_000, () => sweepTokens(tokens)),
+    timers.every(30_000, () => sweepGrants(grants)),
+    timers.every(30_000, () => sweepInvalidations(revocation)),
+    timers.every(60_000, () => sweepSessions({ store, clock })),
+    timers.every(60_000, () => sweepLinks(login)),
+    timers.every(60_000, () => sweepMails(mail)),
+  ];
+}
+
+/** The account page's list of applications that may act for a user. */
+async function connectedApplications({ grants, clients, users }: Authority, userId: string) {
+  const user = await users.byId(userId);
+  const live = user ? await grants.liveOfUser(user) : [];
+  return Promise.all(
+    live.map(async (grant) => ({
+      grantId: grant.id,
+      clientName: (await clients.find(grant.clientId))?.name ?? 'An application that is no longer registered',
+      scope: grant.scope,
+      createdAtMs: grant.createdAtMs,
+    })),
+  );
+}
+
+/** The user disconnects an application: its grant ends, and it has to ask again. */
+async function disconnect(
+  { store, grants, authorization }: Authority,
+  of: { grantId: string; userId: string },
+): Promise<boolean> {
+  const grant = await grants.find(of.grantId);
+  if (!grant || grant.userId !== of.userId) return false;
+  return store.write(async (tx) => {
+    await authorization.forgetConsent(tx, grant);
+    return grants.end(tx, grant.id, 'user');
+  });
+}
