@@ -1,0 +1,71 @@
+import type { VerifierClock } from './world.ts';
+
+/** Evidence of one key a minute: an alarm needs one piece; a flood of forgeries must not become a flood of reports. */
+const MAX_REPORTS_PER_KEY = 30;
+const WINDOW_MS = 60_000;
+
+/** Reports under way at once, so that a slow authority is not buried under evidence. */
+const MAX_IN_FLIGHT = 8;
+
+/** How evidence fared: `sent` and accepted, `failed` on the way, `suppressed` by the limits. */
+export interface EvidenceCounts {
+  sent: number;
+  failed: number;
+  suppressed: number;
+}
+
+/**
+ * Hands tokens that prove a leaked key to the authority, beside the request that brought them: it neither waits for the
+ * report nor fails with it. Limited per key and in parallel; what the limits hold back is counted.
+ */
+export class EvidenceReporter {
+  readonly #send: (token: string) => Promise<void>;
+  readonly #clock: VerifierClock;
+  /** Keyed by `kid`, of published keys only (a report follows a good signature), so it stays small. */
+  readonly #windows = new Map<string, { startedAtMs: number; count: number }>();
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #counts: EvidenceCounts = { sent: 0, failed: 0, suppressed: 0 };
+
+  constructor(parts: { send: (token: string) => Promise<void>; clock: VerifierClock }) {
+    this.#send = parts.send;
+    this.#clock = parts.clock;
+  }
+
+  report(evidence: { kid: string; token: string }): void {
+    if (this.#inFlight.size >= MAX_IN_FLIGHT || !this.#takeTurn(evidence.kid)) {
+      this.#counts.suppressed++;
+      return;
+    }
+    const flight = this.#send(evidence.token).then(
+      () => {
+        this.#counts.sent++;
+      },
+      () => {
+        this.#counts.failed++;
+      },
+    );
+    this.#inFlight.add(flight);
+    void flight.then(() => this.#inFlight.delete(flight));
+  }
+
+  counts(): EvidenceCounts {
+    return { ...this.#counts };
+  }
+
+  /** Resolves when what is under way has ended, one way or the other. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#inFlight);
+  }
+
+  #takeTurn(kid: string): boolean {
+    const now = this.#clock.now();
+    let window = this.#windows.get(kid);
+    if (!window || now < window.startedAtMs || now - window.startedAtMs >= WINDOW_MS) {
+      window = { startedAtMs: now, count: 0 };
+      this.#windows.set(kid, window);
+    }
+    if (window.count >= MAX_REPORTS_PER_KEY) return false;
+    window.count++;
+    return true;
+  }
+}

@@ -1,0 +1,130 @@
+import { RESOURCE_SERVER_ALGORITHMS, type VerifierKey } from '@countersign/protocol';
+import { importJWK } from 'jose';
+import type { AuthorityConnection } from './connection.ts';
+import type { Discovery } from './discovery.ts';
+import { AuthorityError } from './errors.ts';
+import { PacedFlight } from './paced-flight.ts';
+import type { VerifierClock } from './world.ts';
+
+/** Keys asked again for an unknown `kid` at most this often: `kid` is the caller's input, and a flood of them costs one call. */
+const REFETCH_PAUSE_MS = 30_000;
+
+/** Where nothing was ever read, a failed start is tried again sooner. */
+const FIRST_LOAD_PAUSE_MS = 1000;
+
+/** More keys than this are never published: a handful a purpose. */
+const MAX_KEYS = 100;
+
+/** RSA below 2048 bits is refused (RFC 7518 §3.3). */
+const MIN_RSA_BITS = 2048;
+
+/** Members of private and symmetric keys (RFC 7518 §6). A document that holds one is not for publication. */
+const SECRET_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+
+/** A public key, ready to verify with, and the one algorithm it is for. */
+export interface VerificationKey {
+  kid: string;
+  alg: VerifierKey['alg'];
+  key: CryptoKey;
+  /** A compromised key still proves a signature; whether the token is good, the record decides. */
+  status: VerifierKey['status'];
+}
+
+type Keys = ReadonlyMap<string, VerificationKey>;
+
+/**
+ * The authority's access-token keys. Read on first use, kept, and read again for a `kid` that is not among them, once per
+ * `REFETCH_PAUSE_MS` for all callers together. A key that the authority withdraws may stay here: withdrawing it is the
+ * record's work, which is asked for every token.
+ */
+export class KeyRing {
+  #keys: Keys | undefined;
+  readonly #firstLoad: PacedFlight<Keys>;
+  readonly #refetch: PacedFlight<Keys>;
+
+  constructor(parts: { discovery: Discovery; connection: AuthorityConnection; clock: VerifierClock }) {
+    const { clock } = parts;
+    const work = async () => {
+      const { countersign_keys_endpoint: url } = await parts.discovery.metadata();
+      this.#keys = await importKeys(await parts.connection.call({ url, doing: 'Reading the keys of the authority' }));
+      return this.#keys;
+    };
+    this.#firstLoad = new PacedFlight({ clock, pauseMs: FIRST_LOAD_PAUSE_MS, work });
+    this.#refetch = new PacedFlight({ clock, pauseMs: REFETCH_PAUSE_MS, work });
+  }
+
+  /** Reads the keys where that was not done yet. @throws AuthorityError */
+  async load(): Promise<void> {
+    if (!this.#keys) await this.#firstLoad.run();
+  }
+
+  /** The key of this name, or undefined where the authority has none. @throws AuthorityError where it could not be asked. */
+  async find(kid: string): Promise<VerificationKey | undefined> {
+    if (!this.#keys) return (await this.#firstLoad.run()).get(kid);
+    return this.#keys.get(kid) ?? (await this.#refetch.run()).get(kid);
+  }
+}
+
+/**
+ * Reads the keys document. An algorithm this version does not know is passed over: an authority may be newer than its
+ * verifiers. Everything else that is not as it should be refuses the whole document.
+ */
+export async function importKeys(answer: unknown): Promise<Keys> {
+  const list: unknown = typeof answer === 'object' && answer !== null && 'keys' in answer ? answer.keys : undefined;
+  if (!Array.isArray(list) || list.length > MAX_KEYS) throw invalid('it has no list of keys, or an endless one');
+  const keys = new Map<string, VerificationKey>();
+  for (const entry of list) {
+    const key = await importKey(entry);
+    if (!key) continue;
+    if (keys.has(key.kid)) throw invalid('two keys have the same kid');
+    keys.set(key.kid, key);
+  }
+  return keys;
+}
+
+async function importKey(entry: unknown): Promise<VerificationKey | undefined> {
+  if (!isObject(entry) || typeof entry.kid !== 'string' || entry.kid === '' || !isObject(entry.jwk)) {
+    throw invalid('a key has no kid or no jwk');
+  }
+  const { kid, alg, jwk, status } = entry;
+  if (SECRET_MEMBERS.some((member) => member in jwk)) {
+    throw invalid('a key holds private members. The authority must be stopped and that key replaced');
+  }
+  if (status !== 'good' && status !== 'compromised') throw invalid('a key has an unknown status');
+  if (!isKnownAlgorithm(alg)) return undefined;
+  const key = await importPublicJwk(jwk, alg);
+  if (!key) throw invalid('a key cannot be read, or is not for the algorithm it names');
+  return { kid, alg, key, status };
+}
+
+async function importPublicJwk(jwk: Record<string, unknown>, alg: VerifierKey['alg']): Promise<CryptoKey | undefined> {
+  if (jwk.alg !== undefined && jwk.alg !== alg) return undefined;
+  if (jwk.use !== undefined && jwk.use !== 'sig') return undefined;
+  const members: Record<string, string> = {};
+  for (const name of ['kty', 'crv', 'x', 'y', 'n', 'e']) {
+    const value = jwk[name];
+    if (typeof value === 'string') members[name] = value;
+  }
+  if (members.kty !== { ES256: 'EC', Ed25519: 'OKP', RS256: 'RSA' }[alg]) return undefined;
+  if (members.crv !== { ES256: 'P-256', Ed25519: 'Ed25519', RS256: undefined }[alg]) return undefined;
+  try {
+    const key = await importJWK(members, alg);
+    if (key instanceof Uint8Array || key.type !== 'public') return undefined;
+    const bits: unknown = 'modulusLength' in key.algorithm ? key.algorithm.modulusLength : undefined;
+    return typeof bits === 'number' && bits < MIN_RSA_BITS ? undefined : key;
+  } catch {
+    return undefined;
+  }
+}
+
+function isKnownAlgorithm(alg: unknown): alg is VerifierKey['alg'] {
+  return (RESOURCE_SERVER_ALGORITHMS as readonly unknown[]).includes(alg);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function invalid(what: string): AuthorityError {
+  return new AuthorityError('authority_answer_invalid', `Reading the keys of the authority: ${what}.`);
+}
