@@ -12,8 +12,8 @@ export { createId, ID_PREFIXES, type Id, type IdPrefix, idCreatedAtMs, isId } fr
 export {
   type AccessTokenClaims,
   accessTokenClaims,
-  type ClaimsProblem,
   CLOCK_LEEWAY_SECONDS,
+  type ClaimsProblem,
   type Confirmation,
   isAccessTokenType,
   MAX_ACCESS_TOKEN_LIFETIME_SECONDS,

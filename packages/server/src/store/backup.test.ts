@@ -15,7 +15,7 @@ import { after, beforeEach, test } from 'node:test';
 import { backupStore } from './backup.ts';
 import { StoreRefusal, type StoreRefusalCode } from './errors.ts';
 import { type RestoredCopy, type RestoreOptions, restoreDatabase } from './restore.ts';
-import { openSqliteStore, type SqliteStore } from './sqlite.ts';
+import { openSqliteStore, raiseEpoch, type SqliteStore } from './sqlite.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'countersign-backup-'));
 let nowMs = 1000;
@@ -157,6 +157,14 @@ test('the same backup restored again replays what came before and after the firs
   assert.equal(result.epoch, 3);
 });
 
+test('the epoch rises above that of the replaced database', async () => {
+  const store = open();
+  await makeBackup(store);
+  await store.write((tx) => raiseEpoch(tx, { aboveEpoch: 40, reason: 'restore point', atMs: nowMs }));
+  await store.close();
+  assert.equal((await restore({ force: true })).epoch, 42);
+});
+
 test('a lost database is restored above every epoch the journal names', async () => {
   const store = open();
   await makeBackup(store);
@@ -208,7 +216,8 @@ test('a damaged copy is refused and nothing changes', async () => {
   const bytes = readFileSync(file);
   bytes.fill(0xa5, 3 * 4096, 9 * 4096);
   writeFileSync(file, bytes);
-  await assert.rejects(restore({ force: true }), refusedWith('database_damaged'));
+  const settle = () => Promise.reject(new Error('nobody settles a damaged copy'));
+  await assert.rejects(restore({ force: true, settle }), refusedWith('database_damaged'));
   assert.deepEqual(await users(open()), ['user_still']);
 });
 

@@ -205,6 +205,24 @@ export function storeConformance(engine: string, open: OpenSubject): void {
         assert.equal(await find(id), undefined);
       });
 
+      test('is of no use in the works that share its commit', async () => {
+        const id = freshId();
+        let kept: Transaction | undefined;
+        const results = await Promise.allSettled([
+          store.write(async (tx) => {
+            kept = tx;
+          }),
+          store.write(async () => {
+            if (kept !== undefined) await insert(kept, id);
+          }),
+        ]);
+        assert.deepEqual(
+          results.map((result) => result.status),
+          ['fulfilled', 'rejected'],
+        );
+        assert.equal(await find(id), undefined);
+      });
+
       test('a work that never settles is taken back and the store goes on', async () => {
         const id = freshId();
         const after = freshId();

@@ -31,8 +31,8 @@ import type { JournalEntry } from './store.ts';
 export interface Journal {
   /** Appends the lines of one commit. Call the returned function if that commit is refused: the lines go again. */
   append(entries: readonly JournalEntry[]): () => void;
-  /** Begins a segment with a number above all others and above `aboveSegment`; returns its number. */
-  startSegment(options: { startedAtMs: number; epoch: number; aboveSegment: number }): number;
+  /** Begins a segment with a number above all others; returns its number. */
+  startSegment(options: { startedAtMs: number; epoch: number }): number;
   close(): void;
 }
 
@@ -53,8 +53,8 @@ export class CollectedJournal implements Journal {
     };
   }
 
-  startSegment({ aboveSegment }: { aboveSegment: number }): number {
-    this.#segment = Math.max(this.#segment, aboveSegment) + 1;
+  startSegment(): number {
+    this.#segment += 1;
     return this.#segment;
   }
 
@@ -98,17 +98,9 @@ export class JournalFolder implements Journal {
     return takeBack;
   }
 
-  startSegment({
-    startedAtMs,
-    epoch,
-    aboveSegment,
-  }: {
-    startedAtMs: number;
-    epoch: number;
-    aboveSegment: number;
-  }): number {
+  startSegment({ startedAtMs, epoch }: { startedAtMs: number; epoch: number }): number {
     const newest = segmentNumbers(this.#folder).at(-1) ?? 0;
-    return this.#start({ segment: Math.max(newest, aboveSegment) + 1, epoch, startedAtMs }).number;
+    return this.#start({ segment: newest + 1, epoch, startedAtMs }).number;
   }
 
   close(): void {

@@ -92,14 +92,16 @@ export async function restoreDatabase(options: RestoreOptions): Promise<RestoreR
     const aboveEpoch = Math.max(backup.epoch, replaced?.epoch ?? 0, journalEpoch(journalFolder));
     const store = openSqliteStore({ dataFolder: staging, clock, journal: { kind: 'folder', folder: journalFolder } });
     let epoch: number;
+    let schema: number;
     try {
       epoch = await store.write((tx) => raiseEpoch(tx, { aboveEpoch, reason: 'restored', atMs: clock.now() }));
-      await store.startJournalSegment({ startedAtMs: clock.now(), aboveSegment: backup.journalSegment });
+      await store.startJournalSegment({ startedAtMs: clock.now() });
       await settle({ store, epoch, backupAtMs: backup.createdAtMs, journal });
+      schema =
+        (await store.read.get<{ number: number }>('SELECT max(number) AS number FROM schema_migration'))?.number ?? 0;
     } finally {
       await store.close();
     }
-    const schema = verify(join(staging, DATABASE_FILE));
     replaced?.release();
     const keptAside = putInPlace({ staged: join(staging, DATABASE_FILE), target, nowMs: clock.now() });
     rmSync(staging, { recursive: true });
@@ -166,8 +168,8 @@ function stageCopy({ databaseFile, dataFolder }: { databaseFile: string; dataFol
   return staging;
 }
 
-/** Checks every page and index, and every reference; returns the schema's number. */
-function verify(file: string): number {
+/** Checks every page and index, and every reference. */
+function verify(file: string): void {
   const damaged = (cause?: unknown): StoreRefusal =>
     new StoreRefusal('database_damaged', 'Restoring: the copy of the database is damaged. Choose another backup.', {
       cause,
@@ -178,7 +180,6 @@ function verify(file: string): number {
     const findings = database.prepare('PRAGMA integrity_check').all();
     if (findings.length !== 1 || findings[0]?.integrity_check !== 'ok') throw damaged();
     if (database.prepare('PRAGMA foreign_key_check').all().length > 0) throw damaged();
-    return Number(database.prepare('SELECT max(number) AS number FROM schema_migration').get()?.number);
   } catch (cause) {
     throw cause instanceof StoreRefusal ? cause : damaged(cause);
   } finally {

@@ -72,9 +72,11 @@ test('folder, database and log are readable by their owner only', { skip: proces
   for (const file of readdirSync(dataFolder)) assert.equal(statSync(join(dataFolder, file)).mode & 0o777, 0o600, file);
 });
 
-test('the reading handle cannot write', () => {
+test('the reading handle cannot write, neither by its pragma nor by how its file was opened', () => {
   const { store } = openFresh();
   const reader = new SqliteHandle({ file: store.file, role: 'reader' });
+  assert.throws(() => reader.run('CREATE TABLE t (a)', []));
+  reader.database.exec('PRAGMA query_only = OFF');
   assert.throws(() => reader.run('CREATE TABLE t (a)', []));
   assert.throws(() => reader.run("UPDATE store_epoch SET reason = 'x'", []));
   reader.close();

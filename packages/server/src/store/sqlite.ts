@@ -100,18 +100,10 @@ export class SqliteStore implements Store {
 
   /**
    * Begins a journal segment under the write lock: every line of an older segment belongs to a commit that has ended. Returns
-   * its number. `startedAtMs` and `aboveSegment` as in `Journal.startSegment`.
+   * its number.
    */
-  startJournalSegment({
-    startedAtMs,
-    aboveSegment = 0,
-  }: {
-    startedAtMs: number;
-    aboveSegment?: number;
-  }): Promise<number> {
-    return this.write(async () =>
-      this.#journal.startSegment({ startedAtMs, aboveSegment, epoch: readEpoch(this.#writer) }),
-    );
+  startJournalSegment({ startedAtMs }: { startedAtMs: number }): Promise<number> {
+    return this.write(async () => this.#journal.startSegment({ startedAtMs, epoch: readEpoch(this.#writer) }));
   }
 
   /** Commits made and writes in them since opening. */
