@@ -14,6 +14,7 @@ import { Clients } from './clients/clients.ts';
 import type { Settings } from './config/config.ts';
 import { discoveryRoutes } from './discovery/routes.ts';
 import { Events } from './events/events.ts';
+import { sweepEvents } from './events/job.ts';
 import { Grants } from './grants/grants.ts';
 import { sweepGrants } from './grants/job.ts';
 import { grantRoutes } from './grants/routes.ts';
@@ -196,7 +197,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
 
 /** Every job and how often it takes a step. */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { world, mail, keys, alarms, tokens, grants, revocation, login, store } = authority;
+  const { world, mail, keys, alarms, tokens, grants, revocation, login, store, events } = authority;
   const { timers, clock } = world;
   return [
     timers.every(250, () => sendMails(mail)),
@@ -208,6 +209,7 @@ function startJobs(authority: Authority): RunningTimer[] {
     timers.every(60_000, () => sweepSessions({ store, clock })),
     timers.every(60_000, () => sweepLinks(login)),
     timers.every(60_000, () => sweepMails(mail)),
+    timers.every(60_000, () => sweepEvents(events)),
   ];
 }
 

@@ -3,14 +3,14 @@
  * (alarms now; webhooks and feed later) read afterwards and can neither delay nor break the request.
  *
  * Owns the table `event`, the list of event types with their severities, and the cap on what a stranger can cause. Leaves to the outlets whom to
- * tell. An event is never changed, except that capped ones beyond the cap of their minute are counted on one row (a flood of
+ * tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones beyond the cap of their minute are counted on one row (a flood of
  * forgeries must not fill the disk; how many there were must still be true).
  */
 import { createId } from '@countersign/protocol';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
-import { countOnOpenRow, insertEvent, listAlarms, selectAlarmsAfter } from './table.ts';
+import { countOnOpenRow, deleteEventsBefore, insertEvent, listAlarms, selectAlarmsAfter } from './table.ts';
 
 export const EVENT_TYPES = {
   'user.created': { severity: 'info', rings: false, isCapped: false },
@@ -23,6 +23,7 @@ export const EVENT_TYPES = {
   'session.started': { severity: 'info', rings: false, isCapped: false },
   'session.ended': { severity: 'info', rings: false, isCapped: false },
   'login.link_sent': { severity: 'info', rings: false, isCapped: false },
+  'login.link_withheld': { severity: 'notice', rings: false, isCapped: false },
   'login.link_used': { severity: 'info', rings: false, isCapped: false },
   'login.link_repeated': { severity: 'notice', rings: false, isCapped: true },
   'login.code_wrong': { severity: 'notice', rings: false, isCapped: true },
@@ -77,6 +78,8 @@ export interface RecordedEvent extends NewEvent {
  * show the pattern (who, which tokens, from where); the twenty-first teaches nothing that its count does not.
  */
 export const CAPPED_ROWS_PER_KEY_AND_MINUTE = 20;
+/** Half a year covers the absolute life of a grant: why it began and ended can be told for as long as anybody may ask. */
+const EVENT_KEPT_MS = 180 * 24 * 60 * 60 * 1_000;
 const MINUTE_MS = 60_000;
 /** Most (type, key) pairs remembered for the cap; there are ten capped types and a handful of keys. */
 const MAX_COUNTERS = 256;
@@ -126,6 +129,12 @@ export class Events {
   /** Alarms after an event id, oldest first, for outlets that remember how far they read. */
   async alarmsAfter(id: string, limit: number): Promise<RecordedEvent[]> {
     return selectAlarmsAfter(this.#store.read, { id, limit });
+  }
+
+  /** One bounded step of forgetting what is too old to be asked about. Alarms stay. */
+  async sweep(limit: number): Promise<{ deleted: number }> {
+    const beforeMs = this.#clock.now() - EVENT_KEPT_MS;
+    return { deleted: await this.#store.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
   }
 
   #recorded(event: NewEvent, nowMs: number): RecordedEvent {

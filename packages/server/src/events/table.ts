@@ -38,6 +38,15 @@ export async function countOnOpenRow(tx: Transaction, id: string): Promise<numbe
   return tx.run('UPDATE event SET occurrences = occurrences + 1 WHERE id = $1', id);
 }
 
+export async function deleteEventsBefore(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
+  return tx.run(
+    `DELETE FROM event WHERE id IN (
+       SELECT id FROM event WHERE rings = 0 AND at_ms < $1 ORDER BY rings, id LIMIT $2)`,
+    old.beforeMs,
+    old.limit,
+  );
+}
+
 export async function listAlarms(
   sql: Sql,
   wanted: { limit: number; type: EventType | undefined },

@@ -71,10 +71,10 @@ export async function sendLink(parts: SendingParts, request: StartRequest): Prom
     await table.insert(tx, { ...link, mailed });
     // It goes to the stored address, not to the typed one (ML-13).
     const queued = { to: user?.email ?? request.email, giveUpAtMs: link.expiresAtMs, ...mail };
-    if (!mailed) return parts.mail.pretend(tx, queued);
-    await parts.mail.enqueue(tx, queued);
+    if (mailed) await parts.mail.enqueue(tx, queued);
+    else await parts.mail.pretend(tx, queued);
     await parts.events.append(tx, {
-      type: 'login.link_sent',
+      type: mailed ? 'login.link_sent' : 'login.link_withheld',
       userId: user?.id,
       clientId: link.clientId,
       tokenId: link.id,

@@ -1,0 +1,8 @@
+import type { Events } from './events.ts';
+
+/** Rows one step removes: a commit of a few milliseconds, so that sweeping never delays issuing. */
+const SWEEP_BATCH = 1_000;
+
+export async function sweepEvents(events: Events): Promise<{ deleted: number }> {
+  return events.sweep(SWEEP_BATCH);
+}
