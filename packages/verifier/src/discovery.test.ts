@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertIssuer, metadataUrl, parseMetadata } from './discovery.ts';
+import { AuthorityConnection } from './connection.ts';
+import { assertIssuer, Discovery, metadataUrl, parseMetadata } from './discovery.ts';
 
 const ISSUER = 'https://login.example/t1';
 const METADATA = {
@@ -57,4 +58,30 @@ test('an issuer is https, without query, fragment or credentials', () => {
   for (const issuer of ['http://h', 'https://h?a', 'https://h/#', 'https://h?', 'https://u@h', 'h', '']) {
     assert.throws(() => assertIssuer(issuer), TypeError);
   }
+});
+
+test('metadata is read once; after a failure again when a second is over', async () => {
+  let nowMs = 0;
+  let asked = 0;
+  let status = 503;
+  const connection = new AuthorityConnection({
+    timeoutMs: 1000,
+    credentials: { clientId: 'c', clientSecret: 's' },
+    fetch: async (_url, init) => {
+      asked++;
+      assert.equal(new Headers(init.headers).get('authorization'), null);
+      return new Response(JSON.stringify(METADATA), { status });
+    },
+  });
+  const discovery = new Discovery({ issuer: ISSUER, connection, clock: { now: () => nowMs } });
+  await assert.rejects(discovery.metadata(), { code: 'authority_unreachable' });
+  status = 200;
+  nowMs = 999;
+  await assert.rejects(discovery.metadata(), { code: 'authority_unreachable' });
+  assert.equal(asked, 1);
+  nowMs = 1000;
+  assert.deepEqual(await discovery.metadata(), METADATA);
+  nowMs = 1_000_000;
+  await discovery.metadata();
+  assert.equal(asked, 2);
 });

@@ -467,7 +467,6 @@ describe('an authority that is away or lies', () => {
     const lies = [
       '',
       'not JSON',
-      'x'.repeat(2 * 1024 * 1024),
       {},
       { epoch: 1, answers: [] },
       { epoch: 1, answers: [{ ...live, jti: payloadOf(other).jti }] },
@@ -476,6 +475,12 @@ describe('an authority that is away or lies', () => {
       authority.intercept = (endpoint) => (endpoint === 'check' ? { body } : undefined);
       await assertUnavailable('authority_answer_invalid');
     }
+  });
+
+  test('an answer longer than any true one is not read to its end', async () => {
+    authority.intercept = (endpoint, body) =>
+      endpoint === 'check' ? { body: { ...(body as object), padding: 'x'.repeat(1024 * 1024) } } : undefined;
+    await assertUnavailable('authority_answer_invalid');
   });
 
   test('a store older than one seen before accepts nothing', async () => {

@@ -5,7 +5,7 @@
  *   access token → revoked        refresh token, code → their grant ends       session cookie → the session ends
  *   client secret → only the alarm: taking it back is the operator's act (rotate-secret)
  *
- * Past ten a minute from one network nothing more is revoked, only refused and alarmed: a proxy that was set up wrong must not end
+ * Past ten a minute from one peer nothing more is revoked, only refused and alarmed: a proxy that was set up wrong must not end
  * every session it carries. Owns no table.
  */
 import type { Clients } from '../clients/clients.ts';
@@ -62,7 +62,7 @@ export class Cleartext {
 
   async #answer(exposed: Exposed, sighting: CleartextSighting): Promise<void> {
     const isTakenBack =
-      exposed.kind !== 'client_secret' && this.#limits.take('cleartextPerPeer', sighting.network).kind === 'ok';
+      exposed.kind !== 'client_secret' && this.#limits.take('cleartextPerPeer', sighting.peerNetwork).kind === 'ok';
     await this.#store.write(async (tx) => {
       if (isTakenBack) await exposed.takeBack(tx);
       await this.#events.append(tx, {

@@ -228,7 +228,7 @@ describe('forms of other sites', () => {
 describe('CORS', () => {
   function app() {
     const hono = new Hono<HttpEnv>();
-    hono.use('/token', cors({ origins: async () => ['https://good.example'], methods: ['POST'] }));
+    hono.use('/token', cors({ origins: async () => ['https://good.example', 'null'], methods: ['POST'] }));
     hono.use('/keys', cors({ origins: 'any', methods: ['GET'] }));
     hono.post('/token', (c) => c.json({}));
     hono.get('/keys', (c) => c.json({}));

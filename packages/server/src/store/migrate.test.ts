@@ -63,9 +63,20 @@ test('an applied file that was edited is refused', () => {
   refuses('migration_changed');
 });
 
-test('a database newer than the code is refused', () => {
+test('DP-08 the previous release runs on a schema that is one newer, and no older one does', () => {
   write('0001-first.sql', 'CREATE TABLE one (a TEXT);');
   write('0002-second.sql', 'CREATE TABLE two (a TEXT);');
+  write('0003-third.sql', 'CREATE TABLE three (a TEXT);');
+  names();
+  rmSync(join(folder, '0003-third.sql'));
+  assert.deepEqual(names(), []);
+  rmSync(join(folder, '0002-second.sql'));
+  refuses('database_newer');
+});
+
+test('a migration that the previous release cannot run on says so', () => {
+  write('0001-first.sql', 'CREATE TABLE one (a TEXT);');
+  write('0002-second.sql', '-- runs-from: 2\nDROP TABLE one;');
   names();
   rmSync(join(folder, '0002-second.sql'));
   refuses('database_newer');

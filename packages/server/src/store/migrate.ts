@@ -20,11 +20,16 @@ export interface Migration {
   readonly name: string;
   readonly text: string;
   readonly sha256: string;
+  /**
+   * The oldest schema number whose release still runs on this one: the one before, so that an upgrade can be rolled out beside
+   * running nodes and taken back. A migration that breaks this says so in a line `-- runs-from: N`.
+   */
+  readonly runsFrom: number;
 }
 
 /**
  * Applies what is missing and returns it, in order. Throws `StoreRefusal`: `migration_misnamed`, `migration_missing`,
- * `migration_changed`, `migration_failed`, `database_newer`.
+ * `migration_changed`, `migration_failed`, `database_newer`. A schema one newer than this release is used as it is (DP-08).
  */
 export function migrate(options: { database: DatabaseSync; clock: Clock; folder?: string }): Migration[] {
   const { database, clock, folder = MIGRATIONS_FOLDER } = options;
@@ -34,6 +39,7 @@ export function migrate(options: { database: DatabaseSync; clock: Clock; folder?
       number         INTEGER PRIMARY KEY,
       name           TEXT NOT NULL,
       sha256         TEXT NOT NULL,
+      runs_from      INTEGER NOT NULL,
       applied_at_ms  INTEGER NOT NULL
     )`),
   );
@@ -43,8 +49,10 @@ export function migrate(options: { database: DatabaseSync; clock: Clock; folder?
       if (isApplied(database, migrations, migration)) return false;
       apply(database, migration);
       database
-        .prepare('INSERT INTO schema_migration (number, name, sha256, applied_at_ms) VALUES (?1, ?2, ?3, ?4)')
-        .run(migration.number, migration.name, migration.sha256, clock.now());
+        .prepare(
+          'INSERT INTO schema_migration (number, name, sha256, runs_from, applied_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)',
+        )
+        .run(migration.number, migration.name, migration.sha256, migration.runsFrom, clock.now());
       return true;
     }),
   );
@@ -80,16 +88,18 @@ export function readMigrations(folder: string): Migration[] {
       );
     }
     const text = readFileSync(join(folder, file), 'utf8');
-    return { number, name: file.slice(0, -4), text, sha256: createHash('sha256').update(text).digest('hex') };
+    const sha256 = createHash('sha256').update(text).digest('hex');
+    const runsFrom = Number(/^-- runs-from: (\d+)$/m.exec(text)?.[1] ?? number - 1);
+    return { number, name: file.slice(0, -4), text, sha256, runsFrom };
   });
 }
 
 function isApplied(database: DatabaseSync, migrations: readonly Migration[], migration: Migration): boolean {
-  const last = schemaNumber(database);
-  if (last > migrations.length) {
+  const oldest = Number(database.prepare('SELECT max(runs_from) AS oldest FROM schema_migration').get()?.oldest ?? 0);
+  if (oldest > migrations.length) {
     throw new StoreRefusal(
       'database_newer',
-      `Opening the database: it has schema ${last}, this release knows ${migrations.length}. ` +
+      `Opening the database: it needs a release that knows schema ${oldest}, this one knows ${migrations.length}. ` +
         'Start the release that wrote it, or restore a backup from before the upgrade.',
     );
   }
