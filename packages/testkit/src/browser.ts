@@ -16,6 +16,8 @@ export class Browser {
   readonly origin: string;
   readonly cookies = new Map<string, string>();
   readonly userAgent: string;
+  /** Every Set-Cookie header received, as it came, also those of other paths and of redirects. */
+  readonly setCookies: string[] = [];
   /** Headers sent with every request, e.g. those a proxy would add. */
   readonly extraHeaders: Record<string, string> = {};
 
@@ -38,6 +40,13 @@ export class Browser {
    * `button` is the name and value of the button pressed.
    */
   async submit(page: Page, fields: Record<string, string>, options: { action?: string } = {}): Promise<Page> {
+    const { action, body } = this.form(page, options);
+    for (const [name, value] of Object.entries(fields)) body.set(name, value);
+    return this.#follow(action, { method: 'POST', body }, 'same-origin');
+  }
+
+  /** A page's form as it would be sent: where to, and its hidden fields. `action` picks it as in `submit`. */
+  form(page: Page, options: { action?: string } = {}): { action: URL; body: URLSearchParams } {
     const forms = [...page.text.matchAll(/<form\b([^>]*)>([\s\S]*?)<\/form>/g)];
     const form = forms.find(([, head = '']) => attribute(head, 'action')?.endsWith(options.action ?? '')) ?? forms[0];
     if (!form) throw new Error(`No form on ${page.url} (status ${page.status}): ${page.text.slice(0, 500)}`);
@@ -47,9 +56,7 @@ export class Browser {
       const name = attribute(input, 'name');
       if (name && attribute(input, 'type') === 'hidden') body.set(name, attribute(input, 'value') ?? '');
     }
-    for (const [name, value] of Object.entries(fields)) body.set(name, value);
-    const action = new URL(attribute(head, 'action') ?? page.url, page.url);
-    return this.#follow(action, { method: 'POST', body }, 'same-origin');
+    return { action: new URL(attribute(head, 'action') ?? page.url, page.url), body };
   }
 
   async #follow(start: URL, init: RequestInit, site: 'none' | 'same-origin'): Promise<Page> {
@@ -78,6 +85,7 @@ export class Browser {
       headers.set('cookie', [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; '));
     }
     const response = await fetch(url, { ...init, headers, redirect: 'manual' });
+    this.setCookies.push(...response.headers.getSetCookie());
     if (isOwn) for (const cookie of response.headers.getSetCookie()) this.#keep(cookie);
     return response;
   }

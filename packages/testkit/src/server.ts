@@ -51,7 +51,11 @@ export interface TokenSet {
 /** A running authority and everything a test may hold of it. */
 export interface TestServer {
   issuer: string;
+  /** Where it listens for TLS, whatever the issuer says. */
+  tlsOrigin: string;
   plaintextOrigin: string;
+  /** Every method and path that has an answer of its own. */
+  routes: readonly { method: string; path: string }[];
   clock: SteeredClock;
   authority: Authority;
   dataFolder: string;
@@ -110,7 +114,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const log = pinoLog({ stream: { write: (line) => void logLines.push(line) }, level: 'info' });
   const timers = systemTimers({ onError: (error) => log.error('job failed', { cause: String(error) }) });
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'countersign-test-'));
-  const tls = localCertificate({ dataFolder, clock, random });
+  const tls = await localCertificate({ dataFolder, clock, random });
   const caCertificate = readFileSync(tls.caCertificateFile, 'utf8');
   trust(caCertificate);
   const masterKey = options.masterKey ?? randomBytes(32);
@@ -150,6 +154,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 
   const test: TestServer = {
     ...{ issuer, clock, authority, dataFolder, masterKey, caCertificate, mails, logLines, journal },
+    tlsOrigin: `https://localhost:${https.port}`,
+    routes: server.routes,
     plaintextOrigin: `http://localhost:${plaintext.port}`,
     browser: (userAgent) => new Browser(new URL(issuer).origin, userAgent),
     async mailTo(address, after = 0) {
@@ -253,7 +259,7 @@ export function linkIn(mail: OutgoingMail): string {
 
 /** The six characters in a mail, as the page wants them. */
 export function codeIn(mail: OutgoingMail): string {
-  const code = /^\s*([A-Z0-9]{3}[ -]?[A-Z0-9]{3})\s*$/m.exec(mail.text)?.[1];
+  const code = /code there: ([A-Z0-9]{3}-[A-Z0-9]{3})$/m.exec(mail.text)?.[1];
   if (!code) throw new Error(`No code in the mail "${mail.subject}"`);
   return code;
 }

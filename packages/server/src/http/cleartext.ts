@@ -8,7 +8,7 @@ import { HttpRefusal } from './refusals.ts';
 /** Something that came over plain http where a secret may stand. Not verified: anyone can send anything here. */
 export type CleartextCandidate =
   | { kind: 'bearer'; token: string }
-  | { kind: 'basic'; clientId: string; clientSecret: string }
+  | { kind: 'basic' | 'secret'; clientId: string; clientSecret: string }
   | { kind: 'cookie'; name: string; value: string }
   | { kind: 'parameter'; name: string; value: string };
 
@@ -71,9 +71,13 @@ async function candidatesOf(c: HttpContext): Promise<CleartextCandidate[]> {
 }
 
 function parametersOf(text: string): CleartextCandidate[] {
-  return [...new URLSearchParams(text)]
+  const parameters = new URLSearchParams(text);
+  const [clientId, clientSecret] = [parameters.get('client_id'), parameters.get('client_secret')];
+  const found = [...parameters]
     .filter(([name, value]) => PARAMETERS.includes(name) && value !== '')
-    .map(([name, value]) => ({ kind: 'parameter', name, value }));
+    .map(([name, value]): CleartextCandidate => ({ kind: 'parameter', name, value }));
+  // A secret says something only together with its client.
+  return clientId && clientSecret ? [{ kind: 'secret', clientId, clientSecret }, ...found] : found;
 }
 
 /** Read leniently: whatever is in it was on the wire. A body past the cap is refused by the reader. */

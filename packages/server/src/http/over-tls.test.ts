@@ -12,7 +12,7 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { createHttp, readForm } from './http.ts';
 
 const dataFolder = mkdtempSync(`${tmpdir()}/countersign-http-`);
-const certificate = localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
+const certificate = await localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
 const ca = readFileSync(certificate.caCertificateFile, 'utf8');
 const errors: string[] = [];
 const http = createHttp({

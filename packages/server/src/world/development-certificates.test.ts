@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { after, describe, test } from 'node:test';
 import { checkServerIdentity, connect, createServer } from 'node:tls';
 import { localCertificate } from './development-certificates.ts';
 import { systemRandom } from './random.ts';
-import { certificatePem, subjectAlternativeNames } from './x509.ts';
+import { makeServerCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 const startMs = Date.now();
@@ -47,7 +47,7 @@ async function handshake(made: { certificate: string; key: string }, ca: string,
 describe('the local certificate', () => {
   test('TC-02 a client that trusts the local CA accepts it for localhost, and openssl verifies the chain', async () => {
     const folder = newFolder();
-    const made = make(folder);
+    const made = await make(folder);
     const ca = readFileSync(made.caCertificateFile, 'utf8');
     assert.equal(await handshake(made, ca, 'localhost'), 'trusted');
     for (const name of ['localhost', '127.0.0.1', '::1']) {
@@ -68,7 +68,7 @@ describe('the local certificate', () => {
 
   test('TC-02 keys are readable by their owner only', async () => {
     const folder = newFolder();
-    make(folder);
+    await make(folder);
     assert.equal(statSync(join(folder, 'tls')).mode & 0o777, 0o700);
     for (const file of ['ca.key', 'localhost.key'])
       assert.equal(statSync(join(folder, 'tls', file)).mode & 0o777, 0o600);
@@ -76,33 +76,35 @@ describe('the local certificate', () => {
 
   test('TC-02 a stolen CA key makes no certificate for another site', async () => {
     const folder = newFolder();
-    const made = make(folder);
+    const made = await make(folder);
     const ca = readFileSync(made.caCertificateFile, 'utf8');
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const certificate = certificatePem({
+    const stolen = {
+      certificate: new X509Certificate(ca),
+      key: createPrivateKey(readFileSync(join(folder, 'tls', 'ca.key'))),
+    };
+    const other = await makeServerCertificate({
       serialNumber: Uint8Array.from({ length: 16 }, () => 0x41),
       subject: 'bank.example',
-      issuer: new X509Certificate(ca).subject.replace(/^CN=/, ''),
-      notBeforeMs: startMs - 1000,
-      notAfterMs: startMs + DAY_MS,
-      publicKey,
-      signingKey: createPrivateKey(readFileSync(join(folder, 'tls', 'ca.key'))),
-      extensions: [subjectAlternativeNames(['bank.example'])],
+      names: { dns: ['bank.example'], ip: [] },
+      notBefore: new Date(startMs - 1000),
+      notAfter: new Date(startMs + DAY_MS),
+      authority: stolen,
     });
-    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const certificate = other.certificate.toString();
+    const key = other.key.export({ type: 'pkcs8', format: 'pem' }).toString();
     const outcome = await handshake({ certificate, key }, ca, 'bank.example');
     assert.match(outcome, /permitted subtree violation/);
   });
 
   test('TC-02 a later start keeps both; a leaf that is soon over is renewed under the same CA', async () => {
     const folder = newFolder();
-    const first = make(folder);
+    const first = await make(folder);
     assert.equal(first.caCreated, true);
     const ca = readFileSync(first.caCertificateFile, 'utf8');
-    const second = make(folder, startMs + 59 * DAY_MS);
+    const second = await make(folder, startMs + 59 * DAY_MS);
     assert.equal(second.certificate, first.certificate);
     assert.equal(second.caCreated, false);
-    const third = make(folder, startMs + 61 * DAY_MS);
+    const third = await make(folder, startMs + 61 * DAY_MS);
     assert.notEqual(third.certificate, first.certificate);
     assert.equal(readFileSync(first.caCertificateFile, 'utf8'), ca);
     const lifetimeMs = new X509Certificate(third.certificate).validToDate.getTime() - (startMs + 61 * DAY_MS);
@@ -112,11 +114,11 @@ describe('the local certificate', () => {
   test('a leaf of another CA is replaced', async () => {
     const folder = newFolder();
     const other = newFolder();
-    make(folder);
-    const made = make(other);
+    await make(folder);
+    const made = await make(other);
     for (const file of ['localhost.pem', 'localhost.key']) {
       writeFileSync(join(folder, 'tls', file), readFileSync(join(other, 'tls', file)), { mode: 0o600 });
     }
-    assert.notEqual(make(folder).certificate, made.certificate);
+    assert.notEqual((await make(folder)).certificate, made.certificate);
   });
 });

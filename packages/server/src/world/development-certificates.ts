@@ -1,18 +1,9 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { Clock } from './clock.ts';
 import { ensurePrivateFolder, readPrivateText, readText, writePrivateFile } from './files.ts';
 import type { Random } from './random.ts';
-import {
-  authorityKeyIdentifier,
-  basicConstraints,
-  certificatePem,
-  keyUsage,
-  permittedNames,
-  serverAuthentication,
-  subjectAlternativeNames,
-  subjectKeyIdentifier,
-} from './x509.ts';
+import { makeAuthority, makeServerCertificate, type Pair } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -24,8 +15,13 @@ const RENEW_DAYS = 30;
 /** A clock that is a little behind must not see a certificate from the future. */
 const BACKDATED_MS = 3_600_000;
 
-/** localhost, 127.0.0.1 and ::1: all that the CA may vouch for, and what the leaf is for. */
-const NAMES = ['localhost', [127, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]] as const;
+/** What the leaf is for. */
+const NAMES = { dns: ['localhost'], ip: ['127.0.0.1', '::1'] };
+/** All that the CA may vouch for: the same, each address with the mask that leaves no other. */
+const PERMITTED = {
+  dns: NAMES.dns,
+  ip: ['127.0.0.1/32', '::1/128'],
+};
 
 /** PEM texts, and the file to give to browsers and to NODE_EXTRA_CA_CERTS. */
 export interface LocalCertificate {
@@ -43,7 +39,11 @@ export interface LocalCertificate {
  * Whoever trusts the CA trusts it for this machine's names only: they are name constraints in the CA certificate, critical, so a
  * stolen CA key makes no certificate for any other site (RFC 5280 §4.2.1.10). Keys are 0600 and never leave the folder.
  */
-export function localCertificate(given: { dataFolder: string; clock: Clock; random: Random }): LocalCertificate {
+export async function localCertificate(given: {
+  dataFolder: string;
+  clock: Clock;
+  random: Random;
+}): Promise<LocalCertificate> {
   const folder = join(given.dataFolder, 'tls');
   ensurePrivateFolder(folder);
   const files = {
@@ -54,10 +54,10 @@ export function localCertificate(given: { dataFolder: string; clock: Clock; rand
   };
   const nowMs = given.clock.now();
   const storedCa = readPair(files.caCertificate, files.caKey, nowMs);
-  const ca = storedCa ?? makeCa(given);
+  const ca = storedCa ?? (await makeCa(given));
   if (!storedCa) writePair(files.caCertificate, files.caKey, ca);
   const storedLeaf = readPair(files.certificate, files.key, nowMs);
-  const leaf = storedLeaf?.certificate.verify(createPublicKey(ca.key)) ? storedLeaf : makeLeaf(ca, given);
+  const leaf = storedLeaf?.certificate.verify(createPublicKey(ca.key)) ? storedLeaf : await makeLeaf(ca, given);
   if (leaf !== storedLeaf) writePair(files.certificate, files.key, leaf);
   return {
     certificate: leaf.certificate.toString(),
@@ -67,57 +67,24 @@ export function localCertificate(given: { dataFolder: string; clock: Clock; rand
   };
 }
 
-interface Pair {
-  certificate: X509Certificate;
-  key: KeyObject;
-}
-
-function makeCa({ clock, random }: { clock: Clock; random: Random }): Pair {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+function makeCa({ clock, random }: { clock: Clock; random: Random }): Promise<Pair> {
   const serialNumber = newSerialNumber(random);
   // The number tells two machines' authorities apart in a browser's list.
-  const name = `Countersign development CA ${Buffer.from(serialNumber).toString('hex').slice(-8)}`;
-  const pem = certificatePem({
-    serialNumber,
-    subject: name,
-    issuer: name,
-    ...validity(clock, CA_DAYS),
-    publicKey,
-    signingKey: privateKey,
-    extensions: [
-      basicConstraints(true),
-      keyUsage('sign_certificates'),
-      permittedNames(NAMES),
-      subjectKeyIdentifier(publicKey),
-    ],
-  });
-  return { certificate: new X509Certificate(pem), key: privateKey };
+  const subject = `Countersign development CA ${Buffer.from(serialNumber).toString('hex').slice(-8)}`;
+  return makeAuthority({ serialNumber, subject, ...validity(clock, CA_DAYS), permitted: PERMITTED });
 }
 
-function makeLeaf(ca: Pair, { clock, random }: { clock: Clock; random: Random }): Pair {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = certificatePem({
-    serialNumber: newSerialNumber(random),
-    subject: 'localhost',
-    issuer: ca.certificate.subject.replace(/^CN=/, ''),
+function makeLeaf(authority: Pair, { clock, random }: { clock: Clock; random: Random }): Promise<Pair> {
+  const serialNumber = newSerialNumber(random);
+  return makeServerCertificate({
+    ...{ serialNumber, subject: 'localhost', names: NAMES, authority },
     ...validity(clock, LEAF_DAYS),
-    publicKey,
-    signingKey: ca.key,
-    extensions: [
-      basicConstraints(false),
-      keyUsage('sign_handshakes'),
-      serverAuthentication(),
-      subjectAlternativeNames(NAMES),
-      subjectKeyIdentifier(publicKey),
-      authorityKeyIdentifier(createPublicKey(ca.key)),
-    ],
   });
-  return { certificate: new X509Certificate(pem), key: privateKey };
 }
 
-function validity(clock: Clock, days: number): { notBeforeMs: number; notAfterMs: number } {
+function validity(clock: Clock, days: number): { notBefore: Date; notAfter: Date } {
   const nowMs = clock.now();
-  return { notBeforeMs: nowMs - BACKDATED_MS, notAfterMs: nowMs + days * DAY_MS };
+  return { notBefore: new Date(nowMs - BACKDATED_MS), notAfter: new Date(nowMs + days * DAY_MS) };
 }
 
 /** 126 random bits in a positive number of fixed length (RFC 5280 §4.1.2.2). */

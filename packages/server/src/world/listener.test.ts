@@ -11,7 +11,7 @@ import { type Listener, type ListenOptions, listenHttps, listenPlaintext } from 
 import { systemRandom } from './random.ts';
 
 const dataFolder = mkdtempSync(`${tmpdir()}/countersign-listener-`);
-const certificate = localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
+const certificate = await localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
 const ca = readFileSync(certificate.caCertificateFile, 'utf8');
 const listeners: Listener[] = [];
 

@@ -9,7 +9,7 @@ import { smtpTransport } from './mail-smtp.ts';
 import { systemRandom } from './random.ts';
 
 const dataFolder = mkdtempSync(`${tmpdir()}/countersign-smtp-`);
-const certificate = localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
+const certificate = await localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
 const ca = readFileSync(certificate.caCertificateFile, 'utf8');
 const closing: (() => void)[] = [];
 

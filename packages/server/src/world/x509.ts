@@ -1,140 +1,129 @@
 /**
- * Writes the two kinds of certificate that a development server needs (RFC 5280), in DER. Only writes: reading and verifying
- * certificates is node:crypto's. The common package for this needs a global Reflect polyfill and knows no name constraints.
+ * Makes the two kinds of certificate that a development server needs, with @peculiar/x509. Reading and verifying certificates is
+ * node:crypto's.
  */
-import { createHash, type KeyObject, sign } from 'node:crypto';
+import 'reflect-metadata'; // @peculiar/x509 finds its algorithms through it and does not load it itself
+import { KeyObject, type webcrypto, X509Certificate } from 'node:crypto';
+import { AsnConvert } from '@peculiar/asn1-schema';
+import {
+  GeneralName,
+  GeneralSubtree,
+  GeneralSubtrees,
+  id_ce_nameConstraints,
+  NameConstraints,
+} from '@peculiar/asn1-x509';
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  type X509Certificate as X509,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
 
-/** `value` is DER, made by the functions below. */
-export interface Extension {
-  identifier: string;
-  critical: boolean;
-  value: Buffer;
+/** ECDSA on P-256 with SHA-256: what every client takes. */
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+
+/** DNS names and addresses, as text. An address stands with its mask where names are constrained. */
+export interface Names {
+  dns: readonly string[];
+  ip: readonly string[];
 }
 
 export interface CertificateFields {
-  /** 16 bytes, the first between 0x40 and 0x7f, so that the number is positive and of fixed length. */
+  /** 16 bytes, the first between 0x40 and 0x7f, so that the number is positive and of fixed length (RFC 5280 §4.1.2.2). */
   serialNumber: Uint8Array;
-  /** Common names. */
+  /** Common name. */
   subject: string;
-  issuer: string;
-  notBeforeMs: number;
-  notAfterMs: number;
-  publicKey: KeyObject;
-  /** P-256 private key of the issuer. */
-  signingKey: KeyObject;
-  extensions: readonly Extension[];
+  notBefore: Date;
+  notAfter: Date;
 }
 
-/** A signed certificate as PEM: ECDSA with SHA-256, version 3. */
-export function certificatePem(fields: CertificateFields): string {
-  const algorithm = sequence(objectIdentifier('1.2.840.10045.4.3.2')); // ecdsa-with-SHA256
-  const body = sequence(
-    tagged(0xa0, tagged(0x02, Buffer.of(2))),
-    tagged(0x02, fields.serialNumber),
-    algorithm,
-    commonName(fields.issuer),
-    sequence(time(fields.notBeforeMs), time(fields.notAfterMs)),
-    commonName(fields.subject),
-    fields.publicKey.export({ type: 'spki', format: 'der' }),
-    tagged(0xa3, sequence(...fields.extensions.map(encodeExtension))),
-  );
-  const signature = sign('sha256', body, fields.signingKey);
-  const certificate = sequence(body, algorithm, bitString(signature));
-  const lines = certificate.toString('base64').match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+/** A certificate and its private key. */
+export interface Pair {
+  certificate: X509Certificate;
+  key: KeyObject;
 }
 
-/** A CA that signs end certificates only, or no CA at all. */
-export function basicConstraints(isCa: boolean): Extension {
-  const value = isCa ? sequence(tagged(0x01, Buffer.of(0xff)), tagged(0x02, Buffer.of(0))) : sequence();
-  return { identifier: '2.5.29.19', critical: true, value };
-}
-
-export function keyUsage(usage: 'sign_certificates' | 'sign_handshakes'): Extension {
-  // Bit 0 is digitalSignature; bits 5 and 6 are keyCertSign and cRLSign. The first byte counts the unused bits.
-  const bits = usage === 'sign_certificates' ? Buffer.of(1, 0x06) : Buffer.of(7, 0x80);
-  return { identifier: '2.5.29.15', critical: true, value: tagged(0x03, bits) };
-}
-
-export function serverAuthentication(): Extension {
-  return { identifier: '2.5.29.37', critical: false, value: sequence(objectIdentifier('1.3.6.1.5.5.7.3.1')) };
-}
-
-/** DNS names and addresses (4 or 16 bytes) that the certificate is for. */
-export function subjectAlternativeNames(names: readonly (string | readonly number[])[]): Extension {
-  return { identifier: '2.5.29.17', critical: false, value: sequence(...names.map(generalName)) };
-}
-
-/** The only names for which this CA's certificates count: DNS names with what is below them, and exactly these addresses. */
-export function permittedNames(names: readonly (string | readonly number[])[]): Extension {
-  const subtrees = names.map((name) => {
-    const mask = typeof name === 'string' ? [] : name.map(() => 0xff);
-    return sequence(generalName(typeof name === 'string' ? name : [...name, ...mask]));
+/**
+ * A CA that signs end certificates only, and only for the names it is permitted (critical name constraints, RFC 5280 §4.2.1.10).
+ */
+export async function makeAuthority(fields: CertificateFields & { permitted: Names }): Promise<Pair> {
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const made = await X509CertificateGenerator.createSelfSigned({
+    ...common(fields),
+    name: `CN=${fields.subject}`,
+    keys,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      permittedNames(fields.permitted),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   });
-  return { identifier: '2.5.29.30', critical: true, value: sequence(tagged(0xa0, ...subtrees)) };
+  return pairOf(made, keys);
 }
 
-export function subjectKeyIdentifier(publicKey: KeyObject): Extension {
-  return { identifier: '2.5.29.14', critical: false, value: tagged(0x04, keyIdentifier(publicKey)) };
+/** A certificate for TLS servers of these names, signed by a CA. */
+export async function makeServerCertificate(
+  fields: CertificateFields & { names: Names; authority: Pair },
+): Promise<Pair> {
+  const { authority } = fields;
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const names = [
+    ...fields.names.dns.map((value) => ({ type: 'dns' as const, value })),
+    ...fields.names.ip.map((value) => ({ type: 'ip' as const, value })),
+  ];
+  const made = await X509CertificateGenerator.create({
+    ...common(fields),
+    subject: `CN=${fields.subject}`,
+    issuer: authority.certificate.subject,
+    publicKey: keys.publicKey,
+    signingKey: cryptoKey(authority.key, 'sign'),
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      new SubjectAlternativeNameExtension(names),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await AuthorityKeyIdentifierExtension.create(cryptoKey(authority.certificate.publicKey, 'verify')),
+    ],
+  });
+  return pairOf(made, keys);
 }
 
-export function authorityKeyIdentifier(issuerKey: KeyObject): Extension {
-  return { identifier: '2.5.29.35', critical: false, value: sequence(tagged(0x80, keyIdentifier(issuerKey))) };
+/** Node and the DOM type the same class twice, so each conversion between its two names is a cast. */
+function cryptoKey(key: KeyObject, usage: 'sign' | 'verify'): CryptoKey {
+  return key.toCryptoKey(ALGORITHM, true, [usage]) as CryptoKey;
 }
 
-/** RFC 7093 §2, method 4: a name for the key, not a check of it. */
-function keyIdentifier(publicKey: KeyObject): Buffer {
-  const digest = createHash('sha256')
-    .update(publicKey.export({ type: 'spki', format: 'der' }))
-    .digest();
-  return digest.subarray(0, 20);
+function pairOf(made: X509, keys: CryptoKeyPair): Pair {
+  const certificate = new X509Certificate(made.toString('pem'));
+  return { certificate, key: KeyObject.from(keys.privateKey as webcrypto.CryptoKey) };
 }
 
-function encodeExtension({ identifier, critical, value }: Extension): Buffer {
-  const flag = critical ? [tagged(0x01, Buffer.of(0xff))] : [];
-  return sequence(objectIdentifier(identifier), ...flag, tagged(0x04, value));
+function common(fields: CertificateFields) {
+  return {
+    serialNumber: Buffer.from(fields.serialNumber).toString('hex'),
+    notBefore: fields.notBefore,
+    notAfter: fields.notAfter,
+    signingAlgorithm: ALGORITHM,
+  };
 }
 
-function generalName(name: string | readonly number[]): Buffer {
-  return typeof name === 'string' ? tagged(0x82, Buffer.from(name, 'latin1')) : tagged(0x87, Uint8Array.from(name));
-}
-
-function commonName(text: string): Buffer {
-  const attribute = sequence(objectIdentifier('2.5.4.3'), tagged(0x0c, Buffer.from(text, 'utf8')));
-  return sequence(tagged(0x31, attribute));
-}
-
-/** UTCTime through 2049, GeneralizedTime after it (RFC 5280 §4.1.2.5). */
-function time(atMs: number): Buffer {
-  const digits = new Date(atMs).toISOString().replace(/[-:T]/g, '').slice(0, 14);
-  const short = digits < '2050';
-  return tagged(short ? 0x17 : 0x18, Buffer.from(`${short ? digits.slice(2) : digits}Z`, 'latin1'));
-}
-
-function objectIdentifier(dotted: string): Buffer {
-  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number);
-  const bytes = [first * 40 + second];
-  for (const part of rest) {
-    const groups = [part & 0x7f];
-    for (let left = part >>> 7; left > 0; left >>>= 7) groups.unshift((left & 0x7f) | 0x80);
-    bytes.push(...groups);
-  }
-  return tagged(0x06, Uint8Array.from(bytes));
-}
-
-function bitString(bytes: Uint8Array): Buffer {
-  return tagged(0x03, Buffer.of(0), bytes);
-}
-
-function sequence(...parts: readonly Uint8Array[]): Buffer {
-  return tagged(0x30, ...parts);
-}
-
-/** Tag, length, content. Lengths up to 65,535, far above any certificate. */
-function tagged(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat(parts);
-  const { length } = content;
-  if (length < 0x80) return Buffer.concat([Buffer.of(tag, length), content]);
-  if (length < 0x100) return Buffer.concat([Buffer.of(tag, 0x81, length), content]);
-  return Buffer.concat([Buffer.of(tag, 0x82, length >> 8, length & 0xff), content]);
+/** The generator has no class for this extension; its ASN.1 package has the structure. */
+function permittedNames(names: Names): Extension {
+  const bases = [
+    ...names.dns.map((dNSName) => new GeneralName({ dNSName })),
+    ...names.ip.map((iPAddress) => new GeneralName({ iPAddress })),
+  ];
+  const constraints = new NameConstraints({
+    permittedSubtrees: new GeneralSubtrees(bases.map((base) => new GeneralSubtree({ base }))),
+  });
+  return new Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints));
 }
