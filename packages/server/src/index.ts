@@ -13,10 +13,11 @@ export {
   type World,
 } from './server.ts';
 export { type JournalEntry, openSqliteStore, type SqliteStore } from './store/store.ts';
-export type { Clock } from './world/clock.ts';
+export { type Clock, systemClock } from './world/clock.ts';
 export { localCertificate } from './world/development-certificates.ts';
 export { type Listener, listenHttps, listenPlaintext } from './world/listener.ts';
 export { pinoLog } from './world/log-pino.ts';
+export { type SmtpOptions, smtpTransport } from './world/mail-smtp.ts';
 export type { MailTransport, OutgoingMail } from './world/mail-transport.ts';
 export { systemRandom } from './world/random.ts';
 export { systemStopwatch } from './world/stopwatch.ts';

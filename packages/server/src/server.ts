@@ -16,7 +16,7 @@ import { discoveryRoutes } from './discovery/routes.ts';
 import { Events } from './events/events.ts';
 import { sweepEvents } from './events/job.ts';
 import { Grants } from './grants/grants.ts';
-import { sweepGrants } from './grants/job.ts';
+import { eraseResponses, sweepGrants } from './grants/job.ts';
 import { grantRoutes } from './grants/routes.ts';
 import { healthRoutes } from './health/routes.ts';
 import { createHttp, type RequestHandler } from './http/http.ts';
@@ -131,6 +131,8 @@ export interface Server {
   plaintextHandler: RequestHandler;
   /** Headers for answers to requests that cannot be read. */
   refusalHeaders: Readonly<Record<string, string>>;
+  /** Every method and path that has an answer of its own, as the router knows them. */
+  routes: readonly { method: string; path: string }[];
   /** Runs the jobs from now on. */
   startJobs(): void;
   /** Readiness goes off; jobs stop after their running step. */
@@ -187,12 +189,19 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     handler: http.handler(app),
     plaintextHandler: http.plaintextHandler(),
     refusalHeaders: http.refusalHeaders,
+    routes: routesOf(app.routes),
     startJobs: () => running.push(...startJobs(authority)),
     stopAccepting() {
       isAccepting = false;
       for (const timer of running) timer.stop();
     },
   };
+}
+
+/** The router lists each handler of a route; middleware (method ALL) is none. */
+function routesOf(handlers: readonly { method: string; path: string }[]): Server['routes'] {
+  const routes = handlers.filter(({ method }) => method !== 'ALL').map(({ method, path }) => ({ method, path }));
+  return [...new Map(routes.map((route) => [`${route.method} ${route.path}`, route])).values()];
 }
 
 /** Every job and how often it takes a step. */
@@ -203,7 +212,8 @@ function startJobs(authority: Authority): RunningTimer[] {
     timers.every(250, () => sendMails(mail)),
     timers.every(500, () => tellAlarms(alarms)),
     timers.every(1_000, () => rotateKeys(keys)),
-    timers.every(5_000, () => sweepTokens(tokens)),
+    timers.every(500, () => sweepTokens(tokens)),
+    timers.every(500, () => eraseResponses(grants)),
     timers.every(30_000, () => sweepGrants(grants)),
     timers.every(30_000, () => sweepInvalidations(revocation)),
     timers.every(60_000, () => sweepSessions({ store, clock })),

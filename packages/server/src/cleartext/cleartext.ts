@@ -79,7 +79,8 @@ export class Cleartext {
   async #recognise(candidate: CleartextCandidate, from: CleartextSighting): Promise<Exposed | undefined> {
     switch (candidate.kind) {
       case 'basic':
-        return this.#secret(candidate.clientId, candidate.clientSecret, from);
+      case 'secret':
+        return this.#secret(candidate, from);
       case 'bearer':
         return this.#token(candidate.token, from);
       case 'cookie': {
@@ -97,7 +98,7 @@ export class Cleartext {
     const refresh = await this.#grants.ofRefreshToken(token);
     if (refresh) {
       const { grant } = refresh;
-      if (grant.endedAtMs !== undefined || !refresh.isCurrent) return undefined;
+      if (!refresh.isGood) return undefined;
       return {
         kind: 'refresh',
         clientId: grant.clientId,
@@ -119,7 +120,7 @@ export class Cleartext {
 
   async #code(text: string): Promise<Exposed | undefined> {
     const code = await this.#grants.findCode(text);
-    if (!code || code.redeemedAtMs !== undefined) return undefined;
+    if (!code) return undefined;
     return {
       kind: 'code',
       clientId: code.clientId,
@@ -141,15 +142,20 @@ export class Cleartext {
     };
   }
 
-  async #secret(clientId: string, clientSecret: string, from: CleartextSighting): Promise<Exposed | undefined> {
+  async #secret(
+    { kind, clientId, clientSecret }: Extract<CleartextCandidate, { clientSecret: string }>,
+    { network }: CleartextSighting,
+  ): Promise<Exposed | undefined> {
+    const form = new Map(Object.entries({ client_id: clientId, client_secret: clientSecret }));
+    const presented =
+      kind === 'basic'
+        ? { authorization: { kind, clientId, clientSecret }, form: new Map<string, string>() }
+        : { authorization: { kind: 'none' as const }, form };
     try {
-      const authorization = { kind: 'basic' as const, clientId, clientSecret };
-      const client = await this.#clients.authenticate({ authorization, form: NO_FORM, network: from.network });
+      const client = await this.#clients.authenticate({ ...presented, network });
       return { kind: 'client_secret', clientId: client.id, takeBack: async () => {} };
     } catch {
       return undefined; // not a good secret: nothing was exposed
     }
   }
 }
-
-const NO_FORM = { get: () => undefined };

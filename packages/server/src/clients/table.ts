@@ -70,9 +70,12 @@ export async function insertClient(tx: Transaction, client: Client): Promise<voi
   );
 }
 
+/** The first time of disabling stays; `dead_before_ms` only ever rises. */
 export async function markDisabled(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
   const changed = await tx.run(
-    'UPDATE client SET disabled_at_ms = $2, dead_before_ms = $2 WHERE id = $1',
+    `UPDATE client SET disabled_at_ms = COALESCE(disabled_at_ms, $2),
+       dead_before_ms = CASE WHEN dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
+     WHERE id = $1`,
     disabled.id,
     disabled.atMs,
   );

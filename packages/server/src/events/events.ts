@@ -6,11 +6,11 @@
  * tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones beyond the cap of their minute are counted on one row (a flood of
  * forgeries must not fill the disk; how many there were must still be true).
  */
-import { createId } from '@countersign/protocol';
+import { createId, idCreatedAtMs } from '@countersign/protocol';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
-import { countOnOpenRow, deleteEventsBefore, insertEvent, listAlarms, selectAlarmsAfter } from './table.ts';
+import { countOnOpenRow, deleteEventsBefore, insertEvent, listAlarms, selectAlarmsAfter, selectNewestId } from './table.ts';
 
 export const EVENT_TYPES = {
   'user.created': { severity: 'info', rings: false, isCapped: false },
@@ -99,14 +99,14 @@ export class Events {
   /** Records an event within the transaction that makes it true. */
   async append(tx: Transaction, event: NewEvent): Promise<void> {
     const nowMs = this.#clock.now();
-    if (!EVENT_TYPES[event.type].isCapped) return insertEvent(tx, this.#recorded(event, nowMs));
+    if (!EVENT_TYPES[event.type].isCapped) return insertEvent(tx, await this.#recorded(tx, event));
     const counter = `${event.type} ${event.keyId ?? ''}`;
     const minute = Math.floor(nowMs / MINUTE_MS);
     const seen = this.#counters.get(counter);
     if (seen?.minute === minute && seen.rows >= CAPPED_ROWS_PER_KEY_AND_MINUTE) {
       if ((await countOnOpenRow(tx, seen.lastRowId)) === 1) return;
     }
-    const recorded = this.#recorded(event, nowMs);
+    const recorded = await this.#recorded(tx, event);
     await insertEvent(tx, recorded);
     if (this.#counters.size >= MAX_COUNTERS) this.#counters.clear();
     this.#counters.set(counter, {
@@ -137,10 +137,17 @@ export class Events {
     return { deleted: await this.#store.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
   }
 
-  #recorded(event: NewEvent, nowMs: number): RecordedEvent {
+  /**
+   * Ids rise from commit to commit, also within a millisecond and when the clock steps back: outlets remember the last id they
+   * read, and an alarm that sorted before it would never be told.
+   */
+  async #recorded(tx: Transaction, event: NewEvent): Promise<RecordedEvent> {
+    const nowMs = this.#clock.now();
+    const newest = await selectNewestId(tx);
+    const idMs = newest === undefined ? nowMs : Math.max(nowMs, idCreatedAtMs(newest) + 1);
     return {
       ...event,
-      id: createId('evt', nowMs, this.#random.bytes(8)),
+      id: createId('evt', idMs, this.#random.bytes(8)),
       atMs: nowMs,
       severity: EVENT_TYPES[event.type].severity,
       rings: EVENT_TYPES[event.type].rings,

@@ -1,3 +1,4 @@
+import type { Id } from '@countersign/protocol';
 import type { Sql, Transaction } from '../store/store.ts';
 import type { EventType, RecordedEvent, Severity } from './events.ts';
 
@@ -32,6 +33,11 @@ export async function insertEvent(tx: Transaction, event: RecordedEvent): Promis
     event.address ?? null,
     JSON.stringify(event.detail ?? {}),
   );
+}
+
+export async function selectNewestId(tx: Transaction): Promise<Id<'evt'> | undefined> {
+  const row = await tx.get<{ id: Id<'evt'> }>('SELECT id FROM event ORDER BY id DESC LIMIT 1');
+  return row?.id;
 }
 
 export async function countOnOpenRow(tx: Transaction, id: string): Promise<number> {

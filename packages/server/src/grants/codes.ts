@@ -111,8 +111,11 @@ export class Codes {
     return isFirst ? begun.response : this.#refuseReplay(digest, presented.address);
   }
 
+  /** A code that is good and unused. */
   async find(code: string): Promise<AuthorizationCode | undefined> {
-    return selectCode(this.#given.store.read, digestOfCode(code));
+    const { store, clock } = this.#given;
+    const found = await selectCode(store.read, digestOfCode(code));
+    return found && found.redeemedAtMs === undefined && clock.now() < found.expiresAtMs ? found : undefined;
   }
 
   async burn(tx: Transaction, code: string): Promise<void> {

@@ -25,6 +25,7 @@ import { type AuthorizationCode, type CodeRequest, Codes } from './codes.ts';
 import { Refreshing } from './refreshing.ts';
 import {
   deleteFinished,
+  eraseResponses,
   type GrantRow,
   markAllEnded,
   markEnded,
@@ -128,12 +129,17 @@ export class Grants {
 
   /** A token for the client itself (RFC 6749 §4.4). Without a scope parameter it gets all of its registered scopes. */
   async clientCredentials(client: Client, scopeParameter: string | undefined): Promise<TokenResponse> {
-    const { tokens, store } = this.#given;
+    const { tokens, store, clients } = this.#given;
     const scope = scopeParameter === undefined ? [...client.scopes] : parseScope(scopeParameter);
     if (!scope || !isSubset(scope, client.scopes)) throw invalidScope();
     await tokens.assertRoom(client);
     const prepared = await tokens.prepare({ client, user: undefined, scope });
-    await store.write((tx) => tokens.record(tx, prepared));
+    await store.write(async (tx) => {
+      // A token recorded for a client that was disabled meanwhile would come to life when the client is enabled again.
+      const current = await clients.findIn(tx, client.id);
+      if (!current || current.disabledAtMs !== undefined) throw noClient();
+      await tokens.record(tx, prepared);
+    });
     return {
       access_token: prepared.token,
       token_type: 'Bearer',
@@ -142,12 +148,12 @@ export class Grants {
     };
   }
 
-  /** Which grant a refresh token belongs to, if it is the good one of its family or an older one of ours. Changes nothing. */
-  async ofRefreshToken(token: string): Promise<{ grant: GrantRow; isCurrent: boolean } | undefined> {
+  /** Which grant a refresh token belongs to, if it is genuine, and whether it could be used now. Changes nothing. */
+  async ofRefreshToken(token: string): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
     return this.#refreshing.find(token);
   }
 
-  /** Whether a code is good and unused, for whoever saw it in the clear. */
+  /** A code that is good and unused, for whoever saw it in the clear. */
   async findCode(code: string): Promise<AuthorizationCode | undefined> {
     return this.#codes.find(code);
   }
@@ -231,6 +237,12 @@ export class Grants {
     await this.#codes.burnAll(tx);
   }
 
+  /** One bounded step of erasing answers whose grace is over. */
+  async eraseOldResponses(limit: number): Promise<{ erased: number }> {
+    const beforeMs = this.#given.clock.now() - RESPONSE_KEPT_MS;
+    return { erased: await this.#given.store.write((tx) => eraseResponses(tx, { beforeMs, limit })) };
+  }
+
   /** One bounded step of forgetting codes and grants that nothing refers to any more. */
   async sweep(limit: number): Promise<{ codes: number; grants: number }> {
     const { store, clock } = this.#given;
@@ -240,11 +252,17 @@ export class Grants {
   }
 }
 
+/** The longest grace a client can have (clients/registration.ts), and a margin for a request under way. */
+const RESPONSE_KEPT_MS = 60_000;
 /**
  * A grant's row stays this long after its absolute end, so that its last tokens are still called revoked or expired and not
  * unknown.
  */
 const FINISHED_GRANT_KEPT_MS = 2 * 24 * 60 * 60 * 1_000;
+
+function noClient(): OAuthError {
+  return new OAuthError('invalid_client', 'unauthorized.client_authentication', 'The client was disabled just now.');
+}
 
 export function invalidScope(): OAuthError {
   return new OAuthError(

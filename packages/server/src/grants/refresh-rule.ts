@@ -30,6 +30,8 @@ export interface GrantState {
   rotatedAtMs: number | undefined;
   rotatedFrom: string | undefined;
   hasSealedResponse: boolean;
+  /** Whether the predecessor's record is there: a rotation replayed from the journal after a restore has none. */
+  hasPreviousRecord: boolean;
   repeats: number;
 }
 
@@ -73,8 +75,10 @@ export function decideRefresh(given: {
   // First what it is: a forgery is named as such whoever presents it, and whatever became of the grant.
   if (age < 0) return presented.isOurs ? { kind: 'refuse', why: 'unknown' } : { kind: 'forged' };
   if (age === 0 && !presented.isCurrent) return { kind: presented.isOurs ? 'tampered' : 'forged' };
-  if (age === 1 && !presented.isPrevious) return { kind: presented.isOurs ? 'tampered' : 'forged' };
-  if (age > 1 && !presented.isOurs) return { kind: 'forged' };
+  const isRecorded = age === 1 && grant.hasPreviousRecord;
+  if (isRecorded && !presented.isPrevious) return { kind: presented.isOurs ? 'tampered' : 'forged' };
+  // Of older ones, and of a predecessor whose record a restore lost, only the tag can tell.
+  if (age > 0 && !isRecorded && !presented.isOurs) return { kind: 'forged' };
   // It is one of ours. Then who presents it, and whether there is still something to refresh.
   if (presenter.clientId !== grant.clientId) return { kind: 'refuse', why: 'other_client' };
   if (grant.hasEnded || !grant.isInForce) return { kind: 'refuse', why: 'revoked' };
@@ -82,7 +86,7 @@ export function decideRefresh(given: {
   if (age === 0) return nowMs >= grant.idleExpiresAtMs ? { kind: 'refuse', why: 'expired' } : { kind: 'rotate' };
   // A predecessor: retried, or stolen.
   const sinceRotationMs = nowMs - (grant.rotatedAtMs ?? Number.NEGATIVE_INFINITY);
-  if (age === 1 && grant.hasSealedResponse && sinceRotationMs <= presenter.graceMs) {
+  if (age === 1 && grant.hasSealedResponse && sinceRotationMs < presenter.graceMs) {
     return grant.repeats < MAX_REPEATS ? { kind: 'repeat' } : { kind: 'refuse', why: 'repeated_too_often' };
   }
   const isRetry = sinceRotationMs <= RETRY_MS && presenter.address === grant.rotatedFrom;

@@ -71,7 +71,9 @@ export class Refreshing {
     const idToken = scope.includes('openid')
       ? await idTokens.issue({ client, ...about, scope, nonce: code.nonce })
       : undefined;
-    const expiresAtMs = nowMs + client.refreshAbsoluteSeconds * 1_000;
+    // Without a refresh token the grant is over when its one access token is.
+    const lifetimeSeconds = refresh ? client.refreshAbsoluteSeconds : client.accessLifetimeSeconds;
+    const expiresAtMs = nowMs + lifetimeSeconds * 1_000;
     return {
       accessToken,
       response: responseOf(accessToken, scope, refresh?.token, idToken),
@@ -125,8 +127,8 @@ export class Refreshing {
   }
 
   /** Whose a refresh token is, if it is genuine: recorded now, or of an older generation with our tag. Changes nothing. */
-  async find(token: string): Promise<{ grant: GrantRow; isCurrent: boolean } | undefined> {
-    const { keys, store } = this.#given;
+  async find(token: string): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
+    const { keys, store, clock } = this.#given;
     const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token });
     if (verified.kind === 'refused') return undefined;
     const claims = readClaims(verified.parsed.claims, this.#given.issuer);
@@ -134,7 +136,9 @@ export class Refreshing {
     if (!claims || !grant) return undefined;
     const { isCurrent, isOurs } = this.#recognise(grant, claims, digestOf(verified.parsed.signingInput));
     const isOlder = claims.gen < grant.generation && isOurs;
-    return isCurrent || isOlder ? { grant, isCurrent } : undefined;
+    if (!isCurrent && !isOlder) return undefined;
+    const isOpen = grant.endedAtMs === undefined && clock.now() < Math.min(grant.idleExpiresAtMs, grant.expiresAtMs);
+    return { grant, isGood: isCurrent && isOpen };
   }
 
   async #decide(given: {
@@ -151,6 +155,7 @@ export class Refreshing {
         hasEnded: grant.endedAtMs !== undefined,
         isInForce: await this.#isInForce(grant, client),
         hasSealedResponse: grant.sealedResponse !== undefined,
+        hasPreviousRecord: grant.previousRecord !== undefined,
       },
       presented: this.#recognise(grant, claims, given.digest),
       presenter: { clientId: client.id, graceMs: client.graceSeconds * 1_000, address: given.address },
@@ -210,6 +215,7 @@ export class Refreshing {
       const currentClient = await clients.findIn(tx, client.id);
       if (!user || user.disabled || grant.createdAtMs <= user.deadBeforeMs) throw badRefreshToken();
       if (!currentClient || currentClient.disabledAtMs !== undefined) throw badRefreshToken();
+      if (grant.createdAtMs <= currentClient.deadBeforeMs) throw badRefreshToken();
       const isFirst = await rotateGrant(tx, {
         id: grant.id,
         fromGeneration: grant.generation,

@@ -230,6 +230,16 @@ export async function deleteFinished(tx: Transaction, old: { beforeMs: number; l
   );
 }
 
+/** Erases answers that can no longer be repeated: nobody needs them, and a thief of everything else could. */
+export async function eraseResponses(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
+  return tx.run(
+    `UPDATE oauth_grant SET sealed_response = NULL WHERE id IN (
+       SELECT id FROM oauth_grant WHERE sealed_response IS NOT NULL AND rotated_at_ms < $1 LIMIT $2)`,
+    old.beforeMs,
+    old.limit,
+  );
+}
+
 export interface AuthorizationCode {
   digest: Uint8Array;
   id: string;

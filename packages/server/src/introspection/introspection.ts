@@ -105,7 +105,8 @@ export class Introspection {
     return {
       jti,
       verdict,
-      expires_in_ms: row.expiresAtMs - this.#clock.now(),
+      // A superseded token within its overlap is live until the overlap ends.
+      expires_in_ms: Math.min(row.expiresAtMs, row.supersededAtMs ?? row.expiresAtMs) - this.#clock.now(),
       handles: this.#handles(caller, row),
     };
   }

@@ -112,6 +112,15 @@ function planKind(given: {
   const isDue = nowMs >= (active.activatedAtMs ?? active.createdAtMs) + rotateAfterMs;
   const isKnown = next !== undefined && nowMs >= next.createdAtMs + JWKS_CACHE_MS;
   const mustGo = active.compromisedAtMs !== undefined || given.rotateNow;
+  if (mustGo && !next) {
+    // Nothing waits, and signing on would be worse than signing with a key that nobody has cached yet.
+    return [
+      ...dropped,
+      { kind: 'retire_slowly', keyId: active.id },
+      { kind: 'create', keyKind, state: 'active' },
+      { kind: 'create', keyKind, state: 'standby' },
+    ];
+  }
   if (next && (mustGo || (isDue && isKnown))) {
     return [
       ...dropped,

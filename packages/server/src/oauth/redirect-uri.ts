@@ -8,8 +8,9 @@ const LOOPBACK_HOSTS = ['127.0.0.1', '[::1]', 'localhost'];
 export function redirectUriProblem(text: string): string | undefined {
   if (text.length > 2_000) return 'is longer than 2,000 characters';
   if (!URL.canParse(text) || !/^[a-z][a-z0-9+.-]*:/.test(text)) return 'must be an absolute URI';
-  if (/[\s\\#<>"]|\.\.\/|\*/.test(text))
-    return 'must not have a fragment, white space, backslash, wildcard or path traversal';
+  // It becomes a Location header as it stands: printable ASCII (RFC 3986 §2), anything else percent-encoded.
+  if (!/^[\x21-\x7e]+$/.test(text) || /[\\#<>"]|\.\.\/|\*/.test(text))
+    return 'must be printable ASCII without a fragment, white space, backslash, wildcard or path traversal';
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') return 'must not have user information';
   if (url.protocol === 'https:') return text.startsWith('https://') ? undefined : 'must begin with https://';

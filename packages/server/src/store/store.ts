@@ -65,6 +65,7 @@ export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.
 export { type JournalSince, readJournal } from './journal-reading.ts';
 export { type RestoredCopy, type RestoreResult, restoreDatabase } from './restore.ts';
 export {
+  DATABASE_FILE,
   defaultJournalFolder,
   type JournalPlace,
   openSqliteStore,

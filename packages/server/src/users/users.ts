@@ -103,7 +103,9 @@ export class Users {
   }
 
   /** Lets the user log in again. What was issued before the disabling stays dead. False if there is no such user. */
-  enable(tx: Transaction, id: string): Promise<boolean> {
-    return table.markEnabled(tx, id);
+  async enable(tx: Transaction, id: string): Promise<boolean> {
+    if (!(await table.markEnabled(tx, id))) return false;
+    await this.#events.append(tx, { type: 'user.enabled', userId: id });
+    return true;
   }
 }

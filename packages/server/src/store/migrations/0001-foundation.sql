@@ -192,6 +192,7 @@ CREATE TABLE oauth_grant (
 CREATE INDEX oauth_grant_client ON oauth_grant (client_id);
 CREATE INDEX oauth_grant_user ON oauth_grant (user_id);
 CREATE INDEX oauth_grant_session ON oauth_grant (session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX oauth_grant_response ON oauth_grant (rotated_at_ms) WHERE sealed_response IS NOT NULL;
 CREATE INDEX oauth_grant_expiry ON oauth_grant (expires_at_ms);
 
 CREATE TABLE authorization_code (

@@ -1,0 +1,88 @@
+/**
+ * The command line: words in, an exit code out.
+ *
+ * Owns how commands are called and what they print. Leaves what they do to the domains and to admin/, and the process to
+ * main.ts. Commands work on the data folder, beside a running server or without one.
+ *
+ * Exit codes: 0 done; 1 refused or failed, and the message says what to do; 2 called wrongly. Every command takes `--json`: one
+ * JSON document on standard output, or `{"error": {code, message}}` on standard error.
+ */
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { readText } from '../world/files.ts';
+import { alarmCommands } from './alarms.ts';
+import { clientCommands } from './clients.ts';
+import { grantCommands } from './grants.ts';
+import { keyCommands } from './keys.ts';
+import { printable } from './output.ts';
+import { failureOf } from './refusals.ts';
+import { start } from './start.ts';
+import { storeCommands } from './stores.ts';
+import type { Terminal } from './terminal.ts';
+import { tokenCommands } from './tokens.ts';
+import { userCommands } from './users.ts';
+
+export type { Terminal } from './terminal.ts';
+
+const COMMANDS = [
+  clientCommands,
+  userCommands,
+  grantCommands,
+  tokenCommands,
+  keyCommands,
+  alarmCommands,
+  storeCommands,
+];
+
+const DONE = 0;
+const FAILED = 1;
+const MISUSED = 2;
+
+/** Runs the command that the words name and returns the exit code. Never rejects. */
+export async function run(terminal: Terminal): Promise<number> {
+  let exitCode = DONE;
+  const version = ownVersion();
+  const program = new Command('countersign')
+    .description('The authority: OAuth 2, OpenID Connect and login by mail, with tokens that survive a leaked key.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+    })
+    .showHelpAfterError('Run with --help to see how it is called.')
+    .addHelpText(
+      'after',
+      '\nSettings come from the environment (COUNTERSIGN_…) and the file that COUNTERSIGN_CONFIG names.',
+    );
+  program
+    .command('start')
+    .description('run the server until it is asked to stop')
+    .action(async () => {
+      exitCode = await start(terminal, version);
+    });
+  for (const add of COMMANDS) add(program, terminal);
+  try {
+    await program.parseAsync(terminal.words, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : MISUSED;
+    tellFailure(terminal, error);
+    return FAILED;
+  }
+}
+
+function tellFailure(terminal: Terminal, error: unknown): void {
+  const failure = failureOf(error);
+  const isForPrograms = terminal.words.includes('--json');
+  const text = isForPrograms ? JSON.stringify({ error: failure }) : failure.message;
+  terminal.stderr.write(`${printable(text)}\n`);
+}
+
+/** From the package's own manifest, which stands at the same place seen from the sources and from what is published. */
+function ownVersion(): string {
+  const manifest = JSON.parse(readText(fileURLToPath(new URL('../../package.json', import.meta.url))) ?? '{}') as {
+    version?: unknown;
+  }; // checked below
+  return String(manifest.version ?? 'unknown');
+}

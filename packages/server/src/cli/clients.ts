@@ -1,0 +1,217 @@
+/** `countersign client …`: registering applications and resource servers, and taking them out of force. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { AuthMethod, Client, GrantType, Registration } from '../clients/clients.ts';
+import { durationText } from './duration.ts';
+import { withAuthority } from './opening.ts';
+import {
+  choice,
+  collected,
+  duration,
+  type JsonOption,
+  type PageOptions,
+  wholeNumber,
+  withJson,
+  withPage,
+} from './options.ts';
+import { type Answer, iso, pairs, reply, table, when } from './output.ts';
+import { CommandRefused } from './refusals.ts';
+import type { Terminal } from './terminal.ts';
+
+interface AddOptions extends JsonOption {
+  name: string;
+  public?: boolean;
+  redirectUri?: string[];
+  scope?: string[];
+  grantType?: GrantType[];
+  audience?: string;
+  resourceServer?: string[];
+  origin?: string[];
+  authMethod?: AuthMethod;
+  accessLifetime?: number;
+  refreshIdle?: number;
+  refreshAbsolute?: number;
+  grace?: number;
+  overlap?: number;
+  singleActive?: 'grant' | 'off';
+  maxLiveTokens?: number;
+  pkce: boolean;
+}
+
+const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'];
+const AUTH_METHODS = ['client_secret', 'client_secret_basic', 'client_secret_post', 'none'];
+
+export function clientCommands(program: Command, terminal: Terminal): void {
+  const client = program.command('client').description('registered applications and resource servers');
+  const add = client
+    .command('add')
+    .description('register a client; its secret is printed this once')
+    .requiredOption('--name <name>', 'as people see it on the consent page')
+    .option('--public', 'cannot keep a secret: a page or an app on a device')
+    .option('--redirect-uri <uri>', 'where codes go, exactly; may be repeated', collected)
+    .option('--scope <words>', 'the most it can obtain; may be repeated', collected)
+    .addOption(
+      choice('--grant-type <type>', 'default: what fits the redirect URIs; may be repeated', GRANT_TYPES).argParser(
+        oneOfGrantTypes,
+      ),
+    )
+    .option('--audience <uri>', 'the API its tokens are for (default: the issuer)')
+    .option('--resource-server <uri>', 'audience it may ask about as a resource server; may be repeated', collected)
+    .option('--origin <origin>', 'origin of its pages, for CORS; may be repeated', collected)
+    .addOption(choice('--auth-method <method>', 'how it sends its secret (default: either way)', AUTH_METHODS))
+    .option('--access-lifetime <duration>', 'life of an access token (default: 15m)', duration)
+    .option('--refresh-idle <duration>', 'a refresh token not used for so long is over (default: 30d)', duration)
+    .option('--refresh-absolute <duration>', 'a grant is over after so long (default: 180d)', duration)
+    .option('--grace <duration>', 'a repeated refresh gets the same answer for so long (default: 10s)', duration)
+    .option('--overlap <duration>', 'a superseded access token is honoured for so long (default: 10s)', duration)
+    .addOption(choice('--single-active <policy>', 'what a refresh supersedes (default: grant)', ['grant', 'off']))
+    .option('--max-live-tokens <number>', 'most live access tokens (default: 1000000)', wholeNumber(1, 100_000_000))
+    .option('--no-pkce', 'allow a confidential client to leave PKCE out');
+  withJson(add).action((options: AddOptions) => addClient(terminal, options));
+
+  withPage(client.command('list').description('clients, oldest first')).action((options: PageOptions) =>
+    listClients(terminal, options),
+  );
+  withJson(client.command('disable <id>').description('end all it was issued, at once, and refuse it')).action(
+    (id: string, options: JsonOption) => disableClient(terminal, id, options),
+  );
+  withJson(client.command('enable <id>').description('let it work again; what it was issued stays dead')).action(
+    (id: string, options: JsonOption) => enableClient(terminal, id, options),
+  );
+  withJson(
+    client.command('rotate-secret <id>').description('print a new secret; the old one stays good for 24 h'),
+  ).action((id: string, options: JsonOption) => rotateSecret(terminal, id, options));
+}
+
+async function addClient(terminal: Terminal, options: AddOptions): Promise<void> {
+  const { client, secret } = await withAuthority(terminal, ({ authority, settings }) =>
+    authority.clients.add(registrationOf(options, settings.issuer)),
+  );
+  reply(terminal, options, added(client, secret));
+}
+
+/** What the options say, in the words of a registration. Whatever was not said stays out, so that the domain's defaults hold. */
+export function registrationOf(options: AddOptions, issuer: string): Registration {
+  const resourceServerFor = options.resourceServer ?? [];
+  // A resource server only asks; it gets tokens of its own only when that is said.
+  const onlyAsks = resourceServerFor.length > 0 && options.redirectUri === undefined;
+  const grantTypes = options.grantType ?? (onlyAsks ? [] : undefined);
+  return {
+    name: options.name,
+    isConfidential: !options.public,
+    redirectUris: options.redirectUri ?? [],
+    scopes: [...new Set((options.scope ?? []).flatMap((words) => words.split(/\s+/).filter(Boolean)))],
+    audience: options.audience ?? issuer,
+    resourceServerFor,
+    allowedOrigins: options.origin ?? [],
+    isPkceRequired: options.pkce,
+    ...(grantTypes && { grantTypes }),
+    ...(options.authMethod && { authMethod: options.authMethod }),
+    ...(options.singleActive && { singleActive: options.singleActive }),
+    ...(options.accessLifetime !== undefined && { accessLifetimeSeconds: options.accessLifetime }),
+    ...(options.refreshIdle !== undefined && { refreshIdleSeconds: options.refreshIdle }),
+    ...(options.refreshAbsolute !== undefined && { refreshAbsoluteSeconds: options.refreshAbsolute }),
+    ...(options.grace !== undefined && { graceSeconds: options.grace }),
+    ...(options.overlap !== undefined && { overlapSeconds: options.overlap }),
+    ...(options.maxLiveTokens !== undefined && { maxLiveTokens: options.maxLiveTokens }),
+  };
+}
+
+async function listClients(terminal: Terminal, options: PageOptions): Promise<void> {
+  const { limit, after } = options;
+  const clients = await withAuthority(terminal, ({ authority }) =>
+    authority.clients.list({ limit, ...(after !== undefined && { after }) }),
+  );
+  const rows = clients.map((client) => [
+    client.id,
+    client.name,
+    kindOf(client),
+    when(client.createdAtMs),
+    stateOf(client),
+  ]);
+  reply(terminal, options, {
+    text: table(
+      ['ID', 'NAME', 'KIND', 'ADDED', 'STATE'],
+      rows,
+      'No clients. Register one with: countersign client add',
+    ),
+    json: { clients: clients.map(clientJson) },
+  });
+}
+
+async function disableClient(terminal: Terminal, id: string, options: JsonOption): Promise<void> {
+  const isDone = await withAuthority(terminal, ({ authority }) => authority.revocation.disableClient(id));
+  if (!isDone) throw unknownClient();
+  const text = `${id} is disabled. Everything it was issued is dead from now on; it is refused until: countersign client enable ${id}`;
+  reply(terminal, options, { text, json: { id, disabled: true } });
+}
+
+async function enableClient(terminal: Terminal, id: string, options: JsonOption): Promise<void> {
+  const isDone = await withAuthority(terminal, ({ authority }) => authority.clients.enable(id));
+  if (!isDone) throw unknownClient();
+  const text = `${id} is enabled. What it was issued before it was disabled stays dead; its users authorize it anew.`;
+  reply(terminal, options, { text, json: { id, disabled: false } });
+}
+
+async function rotateSecret(terminal: Terminal, id: string, options: JsonOption): Promise<void> {
+  const rotated = await withAuthority(terminal, async ({ authority }) => {
+    const client = await authority.clients.find(id);
+    if (!client) throw unknownClient();
+    if (!client.isConfidential) {
+      throw new CommandRefused('client_is_public', `${id} is a public client and has no secret that could be rotated.`);
+    }
+    return { secret: await authority.clients.rotateSecret(id), isDisabled: client.disabledAtMs !== undefined };
+  });
+  const hint = rotated.isDisabled ? `\nThe client is disabled: enable it with: countersign client enable ${id}` : '';
+  reply(terminal, options, {
+    text: `${pairs({ client_id: id, client_secret: rotated.secret })}\n\n${SHOWN_ONCE} The one before it stays good for 24 hours.${hint}`,
+    json: { client_id: id, client_secret: rotated.secret },
+  });
+}
+
+const SHOWN_ONCE = 'The secret is shown this once and stored nowhere: keep it now.';
+
+function added(client: Client, secret: string | undefined): Answer {
+  const rows = pairs({
+    client_id: client.id,
+    client_secret: secret,
+    'grant types': client.grantTypes.join(' ') || 'none',
+    'redirect URIs': client.redirectUris.join(' ') || undefined,
+    scopes: client.scopes.join(' ') || undefined,
+    audience: client.audience,
+    'may ask about': client.resourceServerFor.join(' ') || undefined,
+    'access token': durationText(client.accessLifetimeSeconds),
+  });
+  const note = secret === undefined ? 'It is public: it has no secret, and always uses PKCE.' : SHOWN_ONCE;
+  return {
+    text: `Registered ${client.name}.\n\n${rows}\n\n${note}`,
+    json: { client_id: client.id, client_secret: secret ?? null, client: clientJson(client) },
+  };
+}
+
+function clientJson(client: Client): object {
+  const { createdAtMs, disabledAtMs, deadBeforeMs, ...rest } = client;
+  return {
+    ...rest,
+    createdAt: iso(createdAtMs),
+    disabledAt: iso(disabledAtMs),
+    deadBefore: iso(deadBeforeMs || undefined),
+  };
+}
+
+function kindOf(client: Client): string {
+  if (client.resourceServerFor.length > 0) return 'resource server';
+  return client.isConfidential ? 'confidential' : 'public';
+}
+
+function stateOf(client: Client): string {
+  return client.disabledAtMs === undefined ? 'enabled' : `disabled ${when(client.disabledAtMs)}`;
+}
+
+function unknownClient(): CommandRefused {
+  return new CommandRefused('unknown_client', 'There is no client with this id. See: countersign client list');
+}
+
+function oneOfGrantTypes(value: string, before: GrantType[] = []): GrantType[] {
+  if (GRANT_TYPES.includes(value)) return [...before, value as GrantType]; // one of the list, as just shown
+  throw new InvalidArgumentError(`It must be one of ${GRANT_TYPES.join(', ')}.`);
+}

@@ -1,0 +1,122 @@
+/** `countersign migrate`, `backup`, `restore`: the database as a whole. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { type RestoreOutcome, settleRestore } from '../admin/admin.ts';
+import { backupStore, defaultJournalFolder, type RestoreResult, restoreDatabase } from '../store/store.ts';
+import { systemClock } from '../world/clock.ts';
+import { ensurePrivateFolder } from '../world/files.ts';
+import { pinoLog } from '../world/log-pino.ts';
+import { hasDatabase, holdDataFolder } from './data-folder.ts';
+import { authorityOver, existingMasterKey, masterKeyOf, openStore, settingsOf, withAuthority } from './opening.ts';
+import { type JsonOption, withJson } from './options.ts';
+import { iso, pairs, reply, when } from './output.ts';
+import type { Terminal } from './terminal.ts';
+
+interface RestoreOptions extends JsonOption {
+  force?: boolean;
+  journal: boolean;
+}
+
+export function storeCommands(program: Command, terminal: Terminal): void {
+  withJson(
+    program
+      .command('migrate')
+      .description('bring the database to the schema of this release; makes data folder, keys and database'),
+  ).action((options: JsonOption) => migrate(terminal, options));
+  withJson(
+    program
+      .command('backup <folder>')
+      .description('copy the running database into a new folder; neither master key nor journal'),
+  ).action((folder: string, options: JsonOption) => backup(terminal, folder, options));
+  withJson(
+    program
+      .command('restore <folder>')
+      .description('put a backup in the place of the database; the server must be stopped'),
+  )
+    .option('--force', 'replace the database that is there; it is kept under another name')
+    .option('--without-journal', 'do as if the revocation journal were lost: every grant ends')
+    .action((folder: string, options: JsonOption & { force?: boolean; withoutJournal?: boolean }) =>
+      restore(terminal, folder, { ...options, journal: !options.withoutJournal }),
+    );
+}
+
+async function migrate(terminal: Terminal, options: JsonOption): Promise<void> {
+  const settings = settingsOf(terminal);
+  const wasThere = hasDatabase(settings.dataFolder);
+  const masterKey = masterKeyOf(settings);
+  const store = openStore(settings);
+  try {
+    await authorityOver({ settings, store, masterKey, log: pinoLog({ stream: terminal.stderr, level: 'warn' }) });
+  } finally {
+    await store.close();
+  }
+  const applied = store.applied.map(({ name }) => name);
+  const changes =
+    applied.length === 0 ? 'The schema is that of this release already.' : `Applied: ${applied.join(', ')}.`;
+  const place = wasThere ? '' : `Made a database in ${resolve(settings.dataFolder)}. `;
+  reply(terminal, options, { text: `${place}${changes}`, json: { applied, created: !wasThere } });
+}
+
+async function backup(terminal: Terminal, folder: string, options: JsonOption): Promise<void> {
+  const description = await withAuthority(terminal, ({ store }) => backupStore({ store, folder, clock: systemClock }));
+  const { createdAtMs, epoch, journalSegment, schema } = description;
+  const text = [
+    `Backed up into ${resolve(folder)}.`,
+    'Not in it, on purpose: the master key (keep it apart from backups) and the revocation journal (copy the folder journal of the',
+    `data folder often; a restore needs its segments from ${journalSegment} on, or every grant ends).`,
+  ].join('\n');
+  reply(terminal, options, {
+    text,
+    json: { folder: resolve(folder), createdAt: iso(createdAtMs), epoch, journalSegment, schema },
+  });
+}
+
+async function restore(terminal: Terminal, folder: string, options: RestoreOptions): Promise<void> {
+  const settings = settingsOf(terminal);
+  const { dataFolder } = settings;
+  const masterKey = existingMasterKey(settings);
+  ensurePrivateFolder(dataFolder);
+  const release = holdDataFolder({ dataFolder, processId: terminal.processId });
+  const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
+  let outcome: RestoreOutcome | undefined;
+  try {
+    const result = await restoreDatabase({
+      ...{ backupFolder: folder, dataFolder, journalFolder: defaultJournalFolder(dataFolder), clock: systemClock },
+      ...{ force: options.force ?? false, withoutJournal: !options.journal },
+      async settle(copy) {
+        const authority = await authorityOver({ settings, store: copy.store, masterKey, log });
+        outcome = await settleRestore(authority, copy);
+      },
+    });
+    reply(terminal, options, restored(result, outcome));
+  } finally {
+    release();
+  }
+}
+
+function restored(result: RestoreResult, outcome: RestoreOutcome | undefined) {
+  const { epoch, backupAtMs, journal, keptAside } = result;
+  const replayed = outcome?.replayed;
+  const grants =
+    journal.kind === 'complete'
+      ? `Grants go on: the journal was replayed (${replayed?.grant_ended ?? 0} endings, ${replayed?.grant_rotated ?? 0} rotations, ` +
+        `${replayed?.user_disabled ?? 0} users and ${replayed?.client_disabled ?? 0} clients disabled), so what was revoked stays so.`
+      : `Grants all ended (${outcome?.grantsEnded ?? 0}): the revocation journal could not be replayed, as ${journal.why}. Every ` +
+        'application has to ask its users again.';
+  const text = [
+    `Restored the backup of ${when(backupAtMs)}; the store's epoch is now ${epoch}.`,
+    pairs({
+      'sessions ended': outcome?.sessionsEnded,
+      'links taken back': outcome?.linksTakenBack,
+      'access tokens revoked': outcome?.accessTokensRevoked,
+    }),
+    'Users log in again. Applications get new access tokens by their refresh tokens, where their grants go on.',
+    grants,
+    'Whatever else changed since the backup is as it was then: clients, their secrets, users. Rotate secrets that were rotated since.',
+    ...(keptAside === undefined ? [] : [`The database that was there is kept as ${keptAside}.`]),
+  ].join('\n');
+  return {
+    text,
+    json: { epoch, backupAt: iso(backupAtMs), journal, keptAside: keptAside ?? null, outcome: outcome ?? null },
+  };
+}

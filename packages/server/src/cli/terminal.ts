@@ -1,0 +1,24 @@
+import type { Environment } from '../config/config.ts';
+
+/** What a command is given of its process. main.ts makes the real one, a test its own. */
+export interface Terminal {
+  /** Words after the command's name. */
+  words: readonly string[];
+  environment: Environment;
+  stdout: Output;
+  stderr: Output;
+  /** Standard input to its end, or a little more than `maxCharacters` of it. */
+  readInput(maxCharacters: number): Promise<string>;
+  processId: number;
+  /** Milliseconds since the process began. */
+  uptimeMs(): number;
+  /** Calls the listener at each request to stop (SIGTERM, SIGINT). */
+  onStop(listener: () => void): void;
+  /** Calls the listener with an error that nothing caught. */
+  onCrash(listener: (error: unknown) => void): void;
+  exitNow(code: number): void;
+}
+
+export interface Output {
+  write(text: string): unknown;
+}
