@@ -9,9 +9,9 @@ export const LEVELS: readonly (readonly string[])[] = [
   ['users', 'clients', 'keys', 'buckets', 'mail'],
   ['revocation', 'sessions'],
   ['tokens'],
-  ['login', 'authorization', 'grants', 'introspection', 'discovery'],
-  ['alarms', 'push', 'feed', 'webhooks'],
-  ['admin'],
+  ['login', 'authorization', 'grants', 'identity', 'introspection', 'discovery'],
+  ['cleartext', 'alarms', 'push', 'feed', 'webhooks'],
+  ['admin', 'health'],
 ];
 
 /** Outlets read what happened; what happens never waits for them, so a broken webhook cannot break a login. */

@@ -1,3 +1,5 @@
+import { isId } from './ids.ts';
+
 /** JWS header `typ` of each token kind. A kind is refused wherever another is expected (RFC 8725 §3.11). */
 export const TOKEN_TYPES = {
   access: 'at+jwt',
@@ -75,7 +77,8 @@ export function accessTokenClaims(
 function hasAccessTokenShape(claims: object): claims is AccessTokenClaims {
   const { iss, sub, aud, client_id, jti, iat, exp, eb, scope, nbf } = claims as Record<string, unknown>;
   return (
-    [iss, sub, aud, client_id, jti, eb, scope].every((value) => typeof value === 'string') &&
+    [iss, sub, aud, client_id, eb, scope].every((value) => typeof value === 'string') &&
+    isId('acctok', jti) && // the authority names tokens by its own ids only
     Number.isSafeInteger(iat) &&
     Number.isSafeInteger(exp) &&
     nbf === undefined // never written, so nothing may hide in it

@@ -14,6 +14,13 @@ test('an answer is read in the order asked', () => {
   assert.deepEqual(response, { epoch: 3, answers: [{ kind: 'live', expiresInMs: 1, handles }, { kind: 'revoked' }] });
 });
 
+test('a live token without life left is expired', () => {
+  for (const expires_in_ms of [0, -1]) {
+    const { answers } = parseCheckResponse({ epoch: 1, answers: [{ ...live, expires_in_ms }] }, asked);
+    assert.deepEqual(answers, [{ kind: 'expired' }]);
+  }
+});
+
 test('what is not an answer to the question accepts nothing', () => {
   for (const answer of [
     null,
@@ -33,7 +40,7 @@ test('what is not an answer to the question accepts nothing', () => {
     { epoch: 1, answers: [{ ...live, verdict: true }] },
     { epoch: 1, answers: [{ ...live, verdict: ['live'] }] },
     { epoch: 1, answers: [{ ...live, expires_in_ms: undefined }] },
-    { epoch: 1, answers: [{ ...live, expires_in_ms: -1 }] },
+    { epoch: 1, answers: [{ ...live, expires_in_ms: 0.5 }] },
     { epoch: 1, answers: [{ ...live, expires_in_ms: '1' }] },
     { epoch: 1, answers: [{ ...live, handles: undefined }] },
     { epoch: 1, answers: [{ ...live, handles: { token: 't', client: 'c' } }] },

@@ -102,13 +102,10 @@ export class Introspection {
       : { verdict: 'unknown' as const, row: undefined };
     if (!row || !caller.resourceServerFor.includes(row.audience)) return { jti, verdict: 'unknown' };
     if (verdict !== 'live') return { jti, verdict };
-    return {
-      jti,
-      verdict,
-      // A superseded token within its overlap is live until the overlap ends.
-      expires_in_ms: Math.min(row.expiresAtMs, row.supersededAtMs ?? row.expiresAtMs) - this.#clock.now(),
-      handles: this.#handles(caller, row),
-    };
+    // A superseded token within its overlap is live until the overlap ends.
+    const endsAtMs = Math.min(row.expiresAtMs, row.supersededAtMs ?? row.expiresAtMs);
+    const leftMs = Math.max(endsAtMs - this.#clock.now(), 1); // the verdict was live a moment ago
+    return { jti, verdict, expires_in_ms: leftMs, handles: this.#handles(caller, row) };
   }
 
   #handles(caller: Client, row: TokenRow): Handles {
