@@ -9,6 +9,7 @@ import { relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { CHROMIUM } from '../test/browser/chromium.ts';
 
 /** What a run of all tests may take on two cores. Past it, people stop running them. */
 const BUDGET_MS = 5 * 60_000;
@@ -23,6 +24,11 @@ const NEEDS = [
     present: () => spawnSync('openssl', ['version']).status === 0,
     without: 'certificates are not checked by a second implementation',
   },
+  {
+    what: 'Chromium',
+    present: () => CHROMIUM !== undefined,
+    without: 'the pages are not tested in a real browser (apt-get install chromium)',
+  },
 ];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -36,7 +42,12 @@ if (files.length === 0) {
   console.error(`No test file matches ${wanted.join(', ')}. Give a part of a path, e.g. npm test -- keys/rotation`);
   process.exit(1);
 }
-for (const need of NEEDS) if (!need.present()) console.log(`missing: ${need.what}; ${need.without}`);
+const missing = NEEDS.filter((need) => !need.present());
+for (const need of missing) console.log(`missing: ${need.what}; ${need.without}`);
+if (missing.length > 0 && process.env.CI === 'true') {
+  console.error('In CI nothing may be missing: a skipped test shows nothing. Install it in .ci/run.');
+  process.exit(1);
+}
 
 // Children of tests, too, resolve the packages of this repository to their sources.
 const condition = '--conditions=countersign-source';
