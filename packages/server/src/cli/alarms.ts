@@ -34,8 +34,13 @@ async function listAlarms(terminal: Terminal, options: AlarmOptions): Promise<vo
   ]);
   reply(terminal, options, {
     text: table(['AT', 'ALARM', 'SEVERITY', 'TIMES', 'FROM', 'CONCERNS'], rows, 'No alarms.'),
-    json: { alarms: alarms.map(({ atMs, ...alarm }) => ({ ...alarm, at: iso(atMs) })) },
+    json: { alarms: alarms.map(alarmJson) },
   });
+}
+
+function alarmJson({ id, type, severity, occurrences, atMs, ...concerned }: RecordedEvent): object {
+  const { keyId, clientId, userId, tokenId, address, detail } = concerned;
+  return { id, at: iso(atMs), type, severity, occurrences, keyId, clientId, userId, tokenId, address, detail };
 }
 
 /** The ids that an operator goes on with. */

@@ -15,7 +15,7 @@ import { clientCommands } from './clients.ts';
 import { grantCommands } from './grants.ts';
 import { keyCommands } from './keys.ts';
 import { printable } from './output.ts';
-import { failureOf } from './refusals.ts';
+import { type Failure, failureOf } from './refusals.ts';
 import { start } from './start.ts';
 import { storeCommands } from './stores.ts';
 import type { Terminal } from './terminal.ts';
@@ -41,6 +41,26 @@ const MISUSED = 2;
 /** Runs the command that the words name and returns the exit code. Never rejects. */
 export async function run(terminal: Terminal): Promise<number> {
   let exitCode = DONE;
+  const program = commandLine(terminal, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(terminal.words, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) {
+      tellFailure(terminal, failureOf(error));
+      return FAILED;
+    }
+    if (error.exitCode === 0) return DONE; // help or version
+    // A person has read it already, with how the command is called.
+    if (isForPrograms(terminal)) tellFailure(terminal, { code: 'usage', message: error.message });
+    return MISUSED;
+  }
+}
+
+/** Every command with its options, over a terminal. `ended` hears the exit code of a server that stopped. */
+export function commandLine(terminal: Terminal, ended: (exitCode: number) => void): Command {
   const version = ownVersion();
   const program = new Command('countersign')
     .description('The authority: OAuth 2, OpenID Connect and login by mail, with tokens that survive a leaked key.')
@@ -48,7 +68,9 @@ export async function run(terminal: Terminal): Promise<number> {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
+      writeErr: (text) => {
+        if (!isForPrograms(terminal)) terminal.stderr.write(text);
+      },
     })
     .showHelpAfterError('Run with --help to see how it is called.')
     .addHelpText(
@@ -58,24 +80,17 @@ export async function run(terminal: Terminal): Promise<number> {
   program
     .command('start')
     .description('run the server until it is asked to stop')
-    .action(async () => {
-      exitCode = await start(terminal, version);
-    });
+    .action(async () => ended(await start(terminal, version)));
   for (const add of COMMANDS) add(program, terminal);
-  try {
-    await program.parseAsync(terminal.words, { from: 'user' });
-    return exitCode;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : MISUSED;
-    tellFailure(terminal, error);
-    return FAILED;
-  }
+  return program;
 }
 
-function tellFailure(terminal: Terminal, error: unknown): void {
-  const failure = failureOf(error);
-  const isForPrograms = terminal.words.includes('--json');
-  const text = isForPrograms ? JSON.stringify({ error: failure }) : failure.message;
+function isForPrograms(terminal: Terminal): boolean {
+  return terminal.words.includes('--json');
+}
+
+function tellFailure(terminal: Terminal, failure: Failure): void {
+  const text = isForPrograms(terminal) ? JSON.stringify({ error: failure }) : failure.message;
   terminal.stderr.write(`${printable(text)}\n`);
 }
 

@@ -188,13 +188,18 @@ function added(client: Client, secret: string | undefined): Answer {
   };
 }
 
+/** Named one by one: what else a client comes to hold is not for a list until somebody says so here. */
 function clientJson(client: Client): object {
-  const { createdAtMs, disabledAtMs, deadBeforeMs, ...rest } = client;
+  const { id, name, isConfidential, authMethod, grantTypes, redirectUris, scopes, audience } = client;
+  const { resourceServerFor, allowedOrigins, singleActive, maxLiveTokens, isPkceRequired } = client;
+  const { accessLifetimeSeconds, refreshIdleSeconds, refreshAbsoluteSeconds, graceSeconds, overlapSeconds } = client;
   return {
-    ...rest,
-    createdAt: iso(createdAtMs),
-    disabledAt: iso(disabledAtMs),
-    deadBefore: iso(deadBeforeMs || undefined),
+    ...{ id, name, isConfidential, authMethod, grantTypes, redirectUris, scopes, audience },
+    ...{ resourceServerFor, allowedOrigins, singleActive, maxLiveTokens, isPkceRequired },
+    ...{ accessLifetimeSeconds, refreshIdleSeconds, refreshAbsoluteSeconds, graceSeconds, overlapSeconds },
+    createdAt: iso(client.createdAtMs),
+    disabledAt: iso(client.disabledAtMs),
+    deadBefore: iso(client.deadBeforeMs || undefined),
   };
 }
 

@@ -12,6 +12,7 @@ import { systemRandom } from '../world/random.ts';
 import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { hasDatabase } from './data-folder.ts';
+import { requireSameIdentity } from './identity.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -40,6 +41,7 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
         'in, or make one with: countersign migrate',
     );
   }
+  requireSameIdentity(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const masterKey = masterKeyOf(settings);
   const store = openStore(settings);

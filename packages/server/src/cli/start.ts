@@ -1,7 +1,7 @@
 /**
  * `countersign start`: the server, from its settings to its exit code.
  *
- *     settings → data folder held → master key → certificate → store → authority → listeners → jobs → ready
+ *     settings → data folder held → master key → store → authority → certificate → listeners → jobs → ready
  *     stop: not ready any more → listeners close, requests under way are finished → store closes → folder given back → 0
  *
  * Whatever fails on the way up is undone in reverse order, and says what to do.
@@ -21,6 +21,7 @@ import type { MailTransport } from '../world/mail-transport.ts';
 import { systemRandom } from '../world/random.ts';
 import { banner } from './banner.ts';
 import { hasDatabase, holdDataFolder } from './data-folder.ts';
+import { rememberIdentity } from './identity.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
@@ -41,13 +42,13 @@ export async function start(terminal: Terminal, version: string): Promise<number
   try {
     const server = await bringUp({ terminal, version, settings, log, undo });
     await stopped;
-    log.info('stopping', { within_seconds: settings.shutdownSeconds });
+    log.info('stopping', { withinSeconds: settings.shutdownSeconds });
     server.stopAccepting();
-    return 0;
   } finally {
     for (const step of undo.reverse()) await step();
-    log.info('stopped');
   }
+  log.info('stopped');
+  return 0;
 }
 
 async function bringUp(given: {
@@ -64,7 +65,6 @@ async function bringUp(given: {
   undo.push(holdDataFolder({ dataFolder, processId: terminal.processId }));
   const isNew = !hasDatabase(dataFolder);
   const masterKey = masterKeyOf(settings);
-  const tls = await certificateOf(settings);
   const store = openStore(settings);
   undo.push(() => store.close());
   const mails = mailsOf(settings);
@@ -73,11 +73,12 @@ async function bringUp(given: {
     ...{ settings, store, masterKey, log, mailTransport: mails.transport },
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
+  rememberIdentity(settings);
   const server = composeServer(authority, mails.mailbox);
+  const tls = await certificateOf(settings);
   await listenOn({ settings, server, tls, undo });
   server.startJobs();
   const readyInMs = terminal.uptimeMs();
-  log.info('ready', { version, issuer, ready_in_ms: Math.round(readyInMs), schema_changes: store.applied.length });
   if (settings.mode === 'development') {
     const { caCertificateFile } = tls;
     const hasMailbox = mails.mailbox !== undefined;
@@ -89,6 +90,7 @@ async function bringUp(given: {
       }),
     );
   }
+  log.info('ready', { version, issuer, readyInMs: Math.round(readyInMs), schemaChanges: store.applied.length });
   return server;
 }
 
@@ -148,17 +150,22 @@ async function listenOn(given: { settings: Settings; server: Server; tls: Certif
   const listeners: Listener[] = [];
   // Both at once: each may take all of the time that a stop has.
   undo.push(() => Promise.all(listeners.map((listener) => listener.close(settings.shutdownSeconds * 1_000))));
-  const { refusalHeaders } = server;
-  const secure = listenHttps({ host, port, handler: server.handler, refusalHeaders, tls });
-  listeners.push(await secure.catch((error) => Promise.reject(listenRefusal({ error, port, name: 'port', settings }))));
+  const { refusalHeaders, handler, plaintextHandler } = server;
+  try {
+    listeners.push(await listenHttps({ host, port, handler, refusalHeaders, tls }));
+  } catch (error) {
+    throw listenRefusal({ error, port, name: 'port', settings });
+  }
   if (plaintextPort === 0) return;
-  const plain = listenPlaintext({ host, port: plaintextPort, handler: server.plaintextHandler, refusalHeaders });
-  const about = { port: plaintextPort, name: 'plaintextPort' as const, settings };
-  listeners.push(await plain.catch((error) => Promise.reject(listenRefusal({ error, ...about }))));
+  try {
+    listeners.push(await listenPlaintext({ host, port: plaintextPort, handler: plaintextHandler, refusalHeaders }));
+  } catch (error) {
+    throw listenRefusal({ error, port: plaintextPort, name: 'plaintextPort', settings });
+  }
 }
 
 /** Why a listener could not be had, in words. */
-export function listenRefusal(refused: {
+function listenRefusal(refused: {
   error: unknown;
   port: number;
   name: 'port' | 'plaintextPort';

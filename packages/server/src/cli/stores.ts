@@ -7,6 +7,7 @@ import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder } from '../world/files.ts';
 import { pinoLog } from '../world/log-pino.ts';
 import { hasDatabase, holdDataFolder } from './data-folder.ts';
+import { requireSameIdentity } from './identity.ts';
 import { authorityOver, existingMasterKey, masterKeyOf, openStore, settingsOf, withAuthority } from './opening.ts';
 import { type JsonOption, withJson } from './options.ts';
 import { iso, pairs, reply, when } from './output.ts';
@@ -43,6 +44,7 @@ export function storeCommands(program: Command, terminal: Terminal): void {
 async function migrate(terminal: Terminal, options: JsonOption): Promise<void> {
   const settings = settingsOf(terminal);
   const wasThere = hasDatabase(settings.dataFolder);
+  requireSameIdentity(settings);
   const masterKey = masterKeyOf(settings);
   const store = openStore(settings);
   try {
@@ -74,6 +76,7 @@ async function backup(terminal: Terminal, folder: string, options: JsonOption): 
 async function restore(terminal: Terminal, folder: string, options: RestoreOptions): Promise<void> {
   const settings = settingsOf(terminal);
   const { dataFolder } = settings;
+  requireSameIdentity(settings);
   const masterKey = existingMasterKey(settings);
   ensurePrivateFolder(dataFolder);
   const release = holdDataFolder({ dataFolder, processId: terminal.processId });

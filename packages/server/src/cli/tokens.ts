@@ -95,7 +95,7 @@ function refreshStanding(
   if (!found) return { verdict: 'not a refresh token of a grant here', record: undefined };
   const { grant, isGood } = found;
   const state = grant.endedAtMs === undefined ? undefined : `ended ${when(grant.endedAtMs)} (${grant.endReason})`;
-  const verdict = state ? 'revoked' : isGood ? 'the newest of its grant' : 'superseded';
+  const verdict = isGood ? 'live: the newest of its grant' : state ? 'revoked' : 'superseded, or its grant is expired';
   return { verdict, record: { grant: grant.id, client: grant.clientId, user: grant.userId, state } };
 }
 

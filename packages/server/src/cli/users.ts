@@ -75,12 +75,9 @@ function stateOf(user: User): string {
   return user.disabledAtMs === undefined ? 'enabled' : `disabled ${when(user.disabledAtMs)}`;
 }
 
-function userJson(user: User): object {
-  const { createdAtMs, disabledAtMs, deadBeforeMs, ...rest } = user;
+function userJson({ id, email, createdAtMs, disabledAtMs, deadBeforeMs }: User): object {
   return {
-    ...rest,
-    createdAt: iso(createdAtMs),
-    disabledAt: iso(disabledAtMs),
+    ...{ id, email, createdAt: iso(createdAtMs), disabledAt: iso(disabledAtMs) },
     deadBefore: iso(deadBeforeMs || undefined),
   };
 }
