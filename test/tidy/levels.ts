@@ -5,8 +5,8 @@
 export const LEVELS: readonly (readonly string[])[] = [
   ['world'],
   ['config', 'oauth', 'store', 'sealing', 'limits'],
-  ['http', 'events'],
-  ['users', 'clients', 'keys', 'buckets', 'mail'],
+  ['http', 'events', 'buckets'],
+  ['users', 'clients', 'keys', 'mail'],
   ['revocation', 'sessions'],
   ['tokens'],
   ['login', 'authorization', 'grants', 'identity', 'introspection', 'discovery'],

@@ -8,7 +8,7 @@ import { Alarms } from './alarms/alarms.ts';
 import { tellAlarms } from './alarms/job.ts';
 import { Authorization } from './authorization/authorization.ts';
 import { authorizationRoutes } from './authorization/routes.ts';
-import { Buckets } from './buckets/buckets.ts';
+import { Buckets, type RowName } from './buckets/buckets.ts';
 import { Cleartext } from './cleartext/cleartext.ts';
 import { Clients } from './clients/clients.ts';
 import type { Settings } from './config/config.ts';
@@ -84,16 +84,17 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const limits = new Limits({ clock, random, ...(overrides && { overrides }) });
   const events = new Events({ store, clock, random });
 
-  const users = new Users({ store, clock, random, events });
-  const clients = new Clients({ store, events, limits, clock, random });
+  const buckets = new Buckets({ store, sealer, clock, random, onForeignRow: (row) => void tellForeignRow(row) });
+
+  const users = new Users({ store, clock, random, events, buckets });
+  const clients = new Clients({ store, events, buckets, limits, clock, random });
   const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
-  const buckets = new Buckets({ store, sealer, clock, random });
   const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
   await buckets.prepare();
   await keys.prepare();
 
   const revocation = new Revocation({ store, users, clients, events, clock });
-  const sessions = new Sessions({ store, clock, random, users, events });
+  const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const tokens = new Tokens({ store, keys, buckets, users, clients, revocation, events, clock, random, issuer });
 
   const identity = new Identity({ keys, users, clock, issuer });
@@ -116,7 +117,16 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const introspection = new Introspection({ tokens, keys, limits, store, clock });
 
   const alarms = new Alarms({ store, events, log });
-  const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, limits, events });
+  const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
+
+  /** A row in the database that this authority did not write: somebody else can write there. */
+  async function tellForeignRow(row: RowName): Promise<void> {
+    try {
+      await events.record({ type: 'alarm.tampered', tokenId: row.id, detail: { row: row.table } });
+    } catch {
+      log.error('a row of the database was not written by this authority', { table: row.table, id: row.id });
+    }
+  }
 
   return {
     ...{ world, settings, store, sealer, limits, events, users, clients, keys, buckets, mail, revocation, sessions },

@@ -8,15 +8,20 @@
  * Owns the table `bucket_key`; the keys are sealed, versioned, and used for nothing else. Leaves the records to the domains whose
  * rows hold them. A record accepts; a tag never does: it only tells a token of ours without a record from a forgery.
  *
+ *     proof  = key version ‖ HMAC-SHA-256(bucket key, "row" ‖ table ‖ id ‖ terms)       of rows that are not tokens but grant power
+ *
  * What the HMAC inputs hold is length-prefixed, so that no two different inputs spell alike.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { decodeBase64url, encodeBase64url, hasEntropyBucketForm } from '@countersign/protocol';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { insertBucketKey, selectBucketKeys } from './table.ts';
+import { type RowName, type RowTerm, spellRow } from './terms.ts';
+
+export type { RowName, RowTerm } from './terms.ts';
 
 export type BucketKind = 'access' | 'refresh' | 'magic-link';
 
@@ -29,16 +34,26 @@ export interface BucketRecord {
 const BUCKET_KEY_BYTES = 32; // 256 bits
 const RANDOM_BYTES = 31; // 248 bits; the 32nd byte of r is the key version
 const TAG_BYTES = 16; // 128 bits
+const PROOF_BYTES = 33; // 1 byte key version, 256 bits
 
 export class Buckets {
   readonly #store: Store;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #keys = new Map<number, Uint8Array>();
+  readonly #onForeignRow: (row: RowName) => void;
+  readonly #keys = new Map<number, KeyObject>();
   #newest = 0;
 
-  constructor(given: { store: Store; sealer: Sealer; clock: Clock; random: Random }) {
+  /** `onForeignRow` hears of rows that somebody else wrote; the composition root lets it ring. */
+  constructor(given: {
+    store: Store;
+    sealer: Sealer;
+    clock: Clock;
+    random: Random;
+    onForeignRow?: (row: RowName) => void;
+  }) {
+    this.#onForeignRow = given.onForeignRow ?? (() => {});
     this.#store = given.store;
     this.#sealer = given.sealer;
     this.#clock = given.clock;
@@ -86,20 +101,39 @@ export class Buckets {
     return timingSafeEqual(this.#record(key, jti, digest), stored.record);
   }
 
+  /** The proof that this authority wrote a row: over its name and whatever it says for good. */
+  prove(row: RowName, terms: readonly RowTerm[]): Uint8Array {
+    return Buffer.concat([Buffer.of(this.#newest), this.#proof(this.#key(this.#newest), row, terms)]);
+  }
+
+  /**
+   * Whether this authority wrote the row. Whoever asks treats any other row as absent: a session, a code, a client or a user's
+   * address that was written into the database by somebody else must be worth nothing.
+   */
+  isProven(row: RowName, terms: readonly RowTerm[], proof: Uint8Array): boolean {
+    const key = this.#keys.get(proof[0] ?? 0);
+    const isOurs =
+      key !== undefined &&
+      proof.length === PROOF_BYTES &&
+      timingSafeEqual(this.#proof(key, row, terms), proof.subarray(1));
+    if (!isOurs) this.#onForeignRow(row);
+    return isOurs;
+  }
+
   async #load(): Promise<void> {
     for (const row of await selectBucketKeys(this.#store.read)) {
-      this.#keys.set(row.version, this.#sealer.open(place(row.version), row.sealedKey));
+      this.#keys.set(row.version, createSecretKey(this.#sealer.open(place(row.version), row.sealedKey)));
       this.#newest = Math.max(this.#newest, row.version);
     }
   }
 
-  #key(version: number): Uint8Array {
+  #key(version: number): KeyObject {
     const key = this.#keys.get(version);
     if (!key) throw new Error(`Bucket key ${version} is not loaded; prepare() comes first`);
     return key;
   }
 
-  #tag(key: Uint8Array, kind: BucketKind, id: string, r: Uint8Array): Uint8Array {
+  #tag(key: KeyObject, kind: BucketKind, id: string, r: Uint8Array): Uint8Array {
     return createHmac('sha256', key)
       .update(framed('tag', kind, id))
       .update(r)
@@ -107,14 +141,18 @@ export class Buckets {
       .subarray(0, TAG_BYTES);
   }
 
-  #record(key: Uint8Array, jti: string, digest: Uint8Array): Uint8Array {
+  #proof(key: KeyObject, row: RowName, terms: readonly RowTerm[]): Uint8Array {
+    return createHmac('sha256', key).update(framed('row')).update(spellRow(row, terms)).digest();
+  }
+
+  #record(key: KeyObject, jti: string, digest: Uint8Array): Uint8Array {
     return createHmac('sha256', key).update(framed('rec', jti)).update(digest).digest();
   }
 }
 
 /** SHA-256 of a token's signing input, the identity of its bytes. */
 export function digestOf(signingInput: string): Uint8Array {
-  return createHash('sha256').update(signingInput, 'ascii').digest();
+  return hash('sha256', signingInput, 'buffer');
 }
 
 function framed(...parts: string[]): string {

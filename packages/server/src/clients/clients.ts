@@ -7,11 +7,12 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createId, encodeBase64url, isId } from '@countersign/protocol';
+import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
 import type { Authorization } from '../http/http.ts';
 import type { Limits } from '../limits/limits.ts';
 import { OAuthError } from '../oauth/oauth.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { Sql, Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { type PresentedClient, presentedClient } from './presented.ts';
@@ -22,6 +23,8 @@ import {
   insertSecret,
   markDisabled,
   markEnabled,
+  type StoredClient,
+  type StoredSecret,
   selectClient,
   selectClients,
   selectOrigins,
@@ -74,12 +77,21 @@ const ORIGINS_AGE_MS = 5_000;
 export class Clients {
   readonly #store: Store;
   readonly #events: Events;
+  readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
   readonly #limits: Limits;
   readonly #clock: Clock;
   readonly #random: Random;
   #origins: { list: readonly string[]; readAtMs: number } = { list: [], readAtMs: Number.NEGATIVE_INFINITY };
 
-  constructor(given: { store: Store; events: Events; limits: Limits; clock: Clock; random: Random }) {
+  constructor(given: {
+    store: Store;
+    events: Events;
+    buckets: Pick<Buckets, 'prove' | 'isProven'>;
+    limits: Limits;
+    clock: Clock;
+    random: Random;
+  }) {
+    this.#buckets = given.buckets;
     this.#store = given.store;
     this.#events = given.events;
     this.#limits = given.limits;
@@ -100,7 +112,7 @@ export class Clients {
     };
     const secret = client.isConfidential ? this.#newSecret() : undefined;
     await this.#store.write(async (tx) => {
-      await insertClient(tx, client);
+      await insertClient(tx, { ...client, proof: this.#buckets.prove(nameOf(client), termsOf(client)) });
       if (secret) await this.#insertSecret(tx, id, secret);
       await this.#events.append(tx, { type: 'client.created', clientId: id });
     });
@@ -108,17 +120,18 @@ export class Clients {
   }
 
   async find(id: string): Promise<Client | undefined> {
-    return isId('oauth2client', id) ? selectClient(this.#store.read, id) : undefined;
+    return isId('oauth2client', id) ? this.findIn(this.#store.read, id) : undefined;
   }
 
   /** The same inside a transaction, for what must not change between check and use. */
-  async findIn(tx: Transaction, id: string): Promise<Client | undefined> {
-    return selectClient(tx, id);
+  async findIn(sql: Sql, id: string): Promise<Client | undefined> {
+    return this.#own(await selectClient(sql, id));
   }
 
   /** Clients by id, after a given one. `limit` at most 1,000. */
   async list(options: { after?: string; limit: number }): Promise<Client[]> {
-    return selectClients(this.#store.read, { after: options.after ?? '', limit: Math.min(options.limit, 1_000) });
+    const page = { after: options.after ?? '', limit: Math.min(options.limit, 1_000) };
+    return (await selectClients(this.#store.read, page)).flatMap((client) => this.#own(client) ?? []);
   }
 
   /** Origins of all clients' pages, for CORS. Read anew every few seconds: a preflight must cost nothing. */
@@ -134,7 +147,7 @@ export class Clients {
   async rotateSecret(id: string): Promise<string | undefined> {
     const secret = this.#newSecret();
     const isDone = await this.#store.write(async (tx) => {
-      const client = await selectClient(tx, id);
+      const client = await this.findIn(tx, id);
       if (!client?.isConfidential) return false;
       await expireSecrets(tx, { clientId: id, nowMs: this.#clock.now(), overlapMs: SECRET_OVERLAP_MS });
       await this.#insertSecret(tx, id, secret);
@@ -201,7 +214,8 @@ export class Clients {
   async #isProven(client: Client | undefined, presented: PresentedClient): Promise<boolean> {
     const nowMs = this.#clock.now();
     // An unknown client costs the same look-up and comparison as a known one, so that time does not tell them apart.
-    const digests = await selectSecrets(this.#store.read, client?.id ?? 'none', nowMs);
+    const secrets = await selectSecrets(this.#store.read, client?.id ?? 'none', nowMs);
+    const digests = secrets.filter((secret) => this.#isOwnSecret(secret)).map((secret) => secret.digest);
     const digest = digestOfSecret(presented.secret ?? '');
     const compared = digests.length > 0 ? digests : [new Uint8Array(32)];
     const matches = compared.filter((known) => timingSafeEqual(known, digest)).length > 0;
@@ -212,6 +226,17 @@ export class Clients {
     return isMethodRight && matches;
   }
 
+  /** A row that somebody else wrote or changed is no client. */
+  #own(client: StoredClient | undefined): Client | undefined {
+    if (!client || !this.#buckets.isProven(nameOf(client), termsOf(client), client.proof)) return undefined;
+    const { proof: _, ...own } = client;
+    return own;
+  }
+
+  #isOwnSecret(secret: StoredSecret): boolean {
+    return this.#buckets.isProven({ table: 'client_secret', id: secret.id }, secretTerms(secret), secret.proof);
+  }
+
   #newSecret(): string {
     return encodeBase64url(this.#random.bytes(SECRET_BYTES));
   }
@@ -219,8 +244,28 @@ export class Clients {
   async #insertSecret(tx: Transaction, clientId: string, secret: string): Promise<void> {
     const nowMs = this.#clock.now();
     const id = createId('key', nowMs, this.#random.bytes(8));
-    await insertSecret(tx, { id, clientId, digest: digestOfSecret(secret), createdAtMs: nowMs });
+    const row = { id, clientId, digest: digestOfSecret(secret), createdAtMs: nowMs };
+    const proof = this.#buckets.prove({ table: 'client_secret', id }, secretTerms(row));
+    await insertSecret(tx, { ...row, proof });
   }
+}
+
+function nameOf(client: Client) {
+  return { table: 'client', id: client.id };
+}
+
+/** All of the registration: a wider scope or another redirect URI is as good as another client. */
+function termsOf(client: Client): readonly RowTerm[] {
+  return [
+    ...[client.name, client.isConfidential, client.authMethod, client.audience, client.singleActive],
+    ...[client.redirectUris, client.grantTypes, client.scopes, client.resourceServerFor, client.allowedOrigins],
+    ...[client.accessLifetimeSeconds, client.refreshIdleSeconds, client.refreshAbsoluteSeconds],
+    ...[client.graceSeconds, client.overlapSeconds, client.maxLiveTokens, client.isPkceRequired, client.createdAtMs],
+  ];
+}
+
+function secretTerms(secret: Omit<StoredSecret, 'proof'>): readonly RowTerm[] {
+  return [secret.clientId, secret.digest, secret.createdAtMs];
 }
 
 const NOT_AUTHENTICATED =

@@ -1,7 +1,21 @@
 import type { Sql, Transaction } from '../store/store.ts';
 import type { AuthMethod, Client, GrantType } from './clients.ts';
 
+/** A client as it is stored, not yet known to be ours. */
+export interface StoredClient extends Client {
+  proof: Uint8Array;
+}
+
+export interface StoredSecret {
+  id: string;
+  clientId: string;
+  digest: Uint8Array;
+  createdAtMs: number;
+  proof: Uint8Array;
+}
+
 interface Row {
+  proof: Uint8Array;
   id: string;
   name: string;
   confidential: number;
@@ -25,12 +39,12 @@ interface Row {
   dead_before_ms: number;
 }
 
-export async function selectClient(sql: Sql, id: string): Promise<Client | undefined> {
+export async function selectClient(sql: Sql, id: string): Promise<StoredClient | undefined> {
   const row = await sql.get<Row>('SELECT * FROM client WHERE id = $1', id);
   return row && fromRow(row);
 }
 
-export async function selectClients(sql: Sql, page: { after: string; limit: number }): Promise<Client[]> {
+export async function selectClients(sql: Sql, page: { after: string; limit: number }): Promise<StoredClient[]> {
   const rows = await sql.all<Row>('SELECT * FROM client WHERE id > $1 ORDER BY id LIMIT $2', page.after, page.limit);
   return rows.map(fromRow);
 }
@@ -42,12 +56,13 @@ export async function selectOrigins(sql: Sql): Promise<string[]> {
   return rows.flatMap((row) => JSON.parse(row.allowed_origins) as string[]); // only insertClient writes it
 }
 
-export async function insertClient(tx: Transaction, client: Client): Promise<void> {
+export async function insertClient(tx: Transaction, client: StoredClient): Promise<void> {
   await tx.run(
-    `INSERT INTO client (id, name, confidential, auth_method, redirect_uris, grant_types, scopes, audience,
+    `INSERT INTO client (proof, id, name, confidential, auth_method, redirect_uris, grant_types, scopes, audience,
        resource_server_for, allowed_origins, single_active, access_lifetime_seconds, refresh_idle_seconds,
        refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, pkce_required, created_at_ms)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
+    client.proof,
     client.id,
     client.name,
     client.isConfidential ? 1 : 0,
@@ -86,26 +101,24 @@ export async function markEnabled(tx: Transaction, id: string): Promise<boolean>
   return (await tx.run('UPDATE client SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
 }
 
-/** Digests of the secrets that are good now: one, or two during an overlap. */
-export async function selectSecrets(sql: Sql, clientId: string, nowMs: number): Promise<Uint8Array[]> {
-  const rows = await sql.all<{ digest: Uint8Array }>(
-    'SELECT digest FROM client_secret WHERE client_id = $1 AND (expires_at_ms IS NULL OR expires_at_ms > $2)',
+/** The secrets that are good now: one, or two during an overlap. */
+export async function selectSecrets(sql: Sql, clientId: string, nowMs: number): Promise<StoredSecret[]> {
+  return sql.all<StoredSecret>(
+    `SELECT id, client_id AS "clientId", digest, created_at_ms AS "createdAtMs", proof FROM client_secret
+     WHERE client_id = $1 AND (expires_at_ms IS NULL OR expires_at_ms > $2)`,
     clientId,
     nowMs,
   );
-  return rows.map((row) => row.digest);
 }
 
-export async function insertSecret(
-  tx: Transaction,
-  secret: { id: string; clientId: string; digest: Uint8Array; createdAtMs: number },
-): Promise<void> {
+export async function insertSecret(tx: Transaction, secret: StoredSecret): Promise<void> {
   await tx.run(
-    'INSERT INTO client_secret (id, client_id, digest, created_at_ms) VALUES ($1, $2, $3, $4)',
+    'INSERT INTO client_secret (id, client_id, digest, created_at_ms, proof) VALUES ($1, $2, $3, $4, $5)',
     secret.id,
     secret.clientId,
     secret.digest,
     secret.createdAtMs,
+    secret.proof,
   );
 }
 
@@ -126,9 +139,10 @@ export async function expireSecrets(
   );
 }
 
-function fromRow(row: Row): Client {
+function fromRow(row: Row): StoredClient {
   // Only insertClient writes these columns, so what it wrote is what is read.
   return {
+    proof: row.proof,
     id: row.id,
     name: row.name,
     isConfidential: row.confidential === 1,

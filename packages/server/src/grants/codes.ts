@@ -3,21 +3,13 @@ import { createId, encodeBase64url } from '@countersign/protocol';
 import type { Client } from '../clients/clients.ts';
 import { OAuthError, verifierFits } from '../oauth/oauth.ts';
 import type { Transaction } from '../store/store.ts';
-import type { EndReason, GrantsGiven, TokenResponse } from './grants.ts';
+import type { EndReason, GrantParts, TokenResponse } from './grants.ts';
 import { RETRY_MS } from './refresh-rule.ts';
 import type { Refreshing } from './refreshing.ts';
-import {
-  type AuthorizationCode,
-  burnAllCodes,
-  burnCode,
-  deleteExpiredCodes,
-  insertCode,
-  insertGrant,
-  redeemCode,
-  selectCode,
-} from './table.ts';
+import type { AuthorizationCode } from './rows.ts';
+import { burnAllCodes, burnCode, deleteExpiredCodes, redeemCode } from './table.ts';
 
-export type { AuthorizationCode } from './table.ts';
+export type { AuthorizationCode } from './rows.ts';
 
 /** 256 bits, base64url. */
 const CODE_BYTES = 32;
@@ -43,12 +35,12 @@ export interface CodeRequest {
 
 /** Authorization codes: opaque, single-use, kept as digests. */
 export class Codes {
-  readonly #given: GrantsGiven;
+  readonly #given: GrantParts;
   readonly #refreshing: Refreshing;
   readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
 
   constructor(
-    given: GrantsGiven,
+    given: GrantParts,
     refreshing: Refreshing,
     endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>,
   ) {
@@ -58,11 +50,11 @@ export class Codes {
   }
 
   async issue(request: CodeRequest): Promise<string> {
-    const { store, clock, random } = this.#given;
+    const { store, clock, random, rows } = this.#given;
     const nowMs = clock.now();
     const code = encodeBase64url(random.bytes(CODE_BYTES));
     await store.write((tx) =>
-      insertCode(tx, {
+      rows.insertCode(tx, {
         digest: digestOfCode(code),
         id: createId('azc', nowMs, random.bytes(8)),
         clientId: request.client.id,
@@ -88,7 +80,7 @@ export class Codes {
   ): Promise<TokenResponse> {
     const { store, clock, tokens } = this.#given;
     const digest = digestOfCode(presented.code);
-    const code = await selectCode(store.read, digest);
+    const code = await this.#given.rows.code(store.read, digest);
     if (!code || !isPresentedRight(client, code, presented)) throw badCode();
     if (code.redeemedAtMs === undefined && clock.now() >= code.expiresAtMs) throw badCode();
     if (code.redeemedAtMs !== undefined) return this.#refuseReplay(digest, presented.address);
@@ -98,7 +90,7 @@ export class Codes {
       if (!(await this.#isInForce(tx, client, code))) throw badCode();
       const redeemed = { digest, nowMs: clock.now(), from: presented.address, grantId: begun.grant.id };
       if (!(await redeemCode(tx, redeemed))) return false;
-      await insertGrant(tx, begun.grant);
+      await this.#given.rows.insertGrant(tx, begun.grant);
       await tokens.record(tx, begun.accessToken);
       await this.#given.events.append(tx, {
         type: 'grant.created',
@@ -113,8 +105,8 @@ export class Codes {
 
   /** A code that is good and unused. */
   async find(code: string): Promise<AuthorizationCode | undefined> {
-    const { store, clock } = this.#given;
-    const found = await selectCode(store.read, digestOfCode(code));
+    const { store, clock, rows } = this.#given;
+    const found = await rows.code(store.read, digestOfCode(code));
     return found && found.redeemedAtMs === undefined && clock.now() < found.expiresAtMs ? found : undefined;
   }
 
@@ -145,7 +137,7 @@ export class Codes {
   async #refuseReplay(digest: Uint8Array, address: string): Promise<never> {
     const { store, clock, events } = this.#given;
     await store.write(async (tx) => {
-      const code = await selectCode(tx, digest);
+      const code = await this.#given.rows.code(tx, digest);
       if (code?.redeemedAtMs === undefined) return; // burned or swept meanwhile
       const isEnded = code.grantId !== undefined && (await this.#endGrant(tx, code.grantId, 'code_replayed'));
       const isRetry = clock.now() - code.redeemedAtMs <= RETRY_MS && code.redeemedFrom === address;

@@ -22,23 +22,21 @@ import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { type AuthorizationCode, type CodeRequest, Codes } from './codes.ts';
+import { OwnRows } from './own-rows.ts';
 import { Refreshing } from './refreshing.ts';
+import type { GrantRow } from './rows.ts';
 import {
   deleteFinished,
   eraseResponses,
-  type GrantRow,
   markAllEnded,
   markEnded,
   moveToSession,
-  selectGrant,
-  selectGrants,
   selectLiveGrantIdsOfSession,
-  selectLiveGrantsOfUser,
   setRotatedFromJournal,
 } from './table.ts';
 
 export type { AuthorizationCode, CodeRequest } from './codes.ts';
-export type { GrantRow } from './table.ts';
+export type { GrantRow } from './rows.ts';
 
 /** RFC 6749 §5.1, with `id_token` of OpenID Connect Core §3.1.3.3. */
 export interface TokenResponse {
@@ -79,6 +77,11 @@ export interface GrantsGiven {
   idTokens: IdTokens;
 }
 
+/** The same with what this domain makes of it. */
+export interface GrantParts extends GrantsGiven {
+  rows: OwnRows;
+}
+
 export interface IdTokens {
   issue(about: {
     client: Client;
@@ -92,14 +95,15 @@ export interface IdTokens {
 }
 
 export class Grants {
-  readonly #given: GrantsGiven;
+  readonly #given: GrantParts;
   readonly #codes: Codes;
   readonly #refreshing: Refreshing;
 
   constructor(given: GrantsGiven) {
-    this.#given = given;
-    this.#refreshing = new Refreshing(given, (tx, grantId, reason) => this.end(tx, grantId, reason));
-    this.#codes = new Codes(given, this.#refreshing, (tx, grantId, reason) => this.end(tx, grantId, reason));
+    const parts = { ...given, rows: new OwnRows(given.buckets) };
+    this.#given = parts;
+    this.#refreshing = new Refreshing(parts, (tx, grantId, reason) => this.end(tx, grantId, reason));
+    this.#codes = new Codes(parts, this.#refreshing, (tx, grantId, reason) => this.end(tx, grantId, reason));
   }
 
   /** Issues an authorization code: 256 bits, 60 s, once. */
@@ -163,18 +167,21 @@ export class Grants {
   }
 
   async find(grantId: string): Promise<GrantRow | undefined> {
-    return selectGrant(this.#given.store.read, grantId);
+    return this.#given.rows.grant(this.#given.store.read, grantId);
   }
 
   /** Grants by id, after a given one; of one user if named. */
   async list(page: { after?: string; limit: number }): Promise<GrantRow[]> {
-    return selectGrants(this.#given.store.read, { after: page.after ?? '', limit: Math.min(page.limit, 1_000) });
+    return this.#given.rows.grants(this.#given.store.read, {
+      after: page.after ?? '',
+      limit: Math.min(page.limit, 1_000),
+    });
   }
 
   /** The applications that may act for a user now. */
   async liveOfUser(user: User): Promise<GrantRow[]> {
     const nowMs = this.#given.clock.now();
-    const grants = await selectLiveGrantsOfUser(this.#given.store.read, { userId: user.id, nowMs });
+    const grants = await this.#given.rows.liveGrantsOfUser(this.#given.store.read, { userId: user.id, nowMs });
     return grants.filter((grant) => grant.createdAtMs > user.deadBeforeMs);
   }
 

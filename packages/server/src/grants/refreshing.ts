@@ -4,16 +4,10 @@ import type { Client } from '../clients/clients.ts';
 import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
 import type { Transaction } from '../store/store.ts';
 import type { PreparedToken } from '../tokens/tokens.ts';
-import { type EndReason, type GrantsGiven, invalidScope, type TokenResponse } from './grants.ts';
+import { type EndReason, type GrantParts, invalidScope, type TokenResponse } from './grants.ts';
 import { decideRefresh, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
-import {
-  type AuthorizationCode,
-  countRepeat,
-  type GrantRow,
-  type insertGrant,
-  rotateGrant,
-  selectGrant,
-} from './table.ts';
+import type { AuthorizationCode, GrantRow, NewGrant } from './rows.ts';
+import { countRepeat, rotateGrant } from './table.ts';
 
 /** Claims of a refresh token. Only the authority reads it, so it carries what the look-up needs and nothing of the user's. */
 interface RefreshClaims {
@@ -31,7 +25,7 @@ interface RefreshClaims {
 
 /** A grant about to begin. Nothing of it is worth anything until its rows are committed. */
 export interface BegunGrant {
-  grant: Parameters<typeof insertGrant>[1];
+  grant: NewGrant;
   accessToken: PreparedToken;
   response: TokenResponse;
 }
@@ -44,10 +38,10 @@ const MAX_TRIES = 3;
 
 /** Refresh tokens: minting, rotating, repeating, and recognising theft. The decision itself is refresh-rule.ts. */
 export class Refreshing {
-  readonly #given: GrantsGiven;
+  readonly #given: GrantParts;
   readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
 
-  constructor(given: GrantsGiven, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
+  constructor(given: GrantParts, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
     this.#given = given;
     this.#endGrant = endGrant;
   }
@@ -106,7 +100,7 @@ export class Refreshing {
     if (!claims) return this.#refuseForged({ verdict: 'forged', keyId, address, client });
     const digest = digestOf(parsed.signingInput);
     for (let tried = 0; tried < MAX_TRIES; tried++) {
-      const grant = await selectGrant(store.read, claims.gid);
+      const grant = await this.#given.rows.grant(store.read, claims.gid);
       const decision = await this.#decide({ grant, claims, digest, client, address });
       if (decision.kind === 'forged' || decision.kind === 'tampered') {
         const row = decision.kind === 'tampered' ? grant : undefined;
@@ -132,7 +126,7 @@ export class Refreshing {
     const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token });
     if (verified.kind === 'refused') return undefined;
     const claims = readClaims(verified.parsed.claims, this.#given.issuer);
-    const grant = claims && (await selectGrant(store.read, claims.gid));
+    const grant = claims && (await this.#given.rows.grant(store.read, claims.gid));
     if (!claims || !grant) return undefined;
     const { isCurrent, isOurs } = this.#recognise(grant, claims, digestOf(verified.parsed.signingInput));
     const isOlder = claims.gen < grant.generation && isOurs;
@@ -165,7 +159,10 @@ export class Refreshing {
 
   #recognise(grant: GrantRow | undefined, claims: RefreshClaims, digest: Uint8Array): Presented {
     const { buckets } = this.#given;
+    // The row must be the signed bytes' own: whoever writes in the database could otherwise make a grant another user's.
+    const isRowOfClaims = grant?.userId === claims.sub && grant.clientId === claims.client_id;
     const fits = (generation: number, version: number | undefined, record: Uint8Array | undefined) =>
+      isRowOfClaims &&
       claims.gen === generation &&
       version !== undefined &&
       record !== undefined &&

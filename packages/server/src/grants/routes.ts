@@ -24,7 +24,7 @@ export function grantRoutes(given: {
   routes.post('/oauth2/token', async (c) => {
     const { client, form } = await authenticated(c);
     const grantType = form.require('grant_type');
-    const { address } = c.var.request;
+    const { address } = c.get('request');
     const respond = (response: TokenResponse) => c.json(response);
     switch (grantType) {
       case 'authorization_code':
@@ -81,7 +81,7 @@ export function grantRoutes(given: {
     const client = await clients.authenticate({
       authorization: readAuthorization(c),
       form,
-      network: c.var.request.network,
+      network: c.get('request').network,
     });
     return { client, form };
   }

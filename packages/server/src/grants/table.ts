@@ -1,32 +1,8 @@
 import type { Sql, Transaction } from '../store/store.ts';
-
-export interface GrantRow {
-  id: string;
-  clientId: string;
-  userId: string;
-  sessionId: string | undefined;
-  scope: string;
-  audience: string;
-  authTimeMs: number;
-  amr: readonly string[];
-  createdAtMs: number;
-  idleExpiresAtMs: number;
-  expiresAtMs: number;
-  /** 0: there is no refresh token. */
-  generation: number;
-  bucketVersion: number | undefined;
-  record: Uint8Array | undefined;
-  previousBucketVersion: number | undefined;
-  previousRecord: Uint8Array | undefined;
-  rotatedAtMs: number | undefined;
-  rotatedFrom: string | undefined;
-  sealedResponse: Uint8Array | undefined;
-  repeats: number;
-  endedAtMs: number | undefined;
-  endReason: string | undefined;
-}
+import type { GrantRow, NewGrant, StoredCode } from './rows.ts';
 
 interface Row {
+  proof: Uint8Array;
   id: string;
   client_id: string;
   user_id: string;
@@ -93,30 +69,12 @@ export async function moveToSession(
   await tx.run('UPDATE oauth_grant SET session_id = $2 WHERE session_id = $1', moved.fromSessionId, moved.toSessionId);
 }
 
-export async function insertGrant(
-  tx: Transaction,
-  grant: Pick<
-    GrantRow,
-    | 'id'
-    | 'clientId'
-    | 'userId'
-    | 'sessionId'
-    | 'scope'
-    | 'audience'
-    | 'authTimeMs'
-    | 'amr'
-    | 'createdAtMs'
-    | 'idleExpiresAtMs'
-    | 'expiresAtMs'
-    | 'generation'
-    | 'bucketVersion'
-    | 'record'
-  >,
-): Promise<void> {
+export async function insertGrant(tx: Transaction, grant: NewGrant & { proof: Uint8Array }): Promise<void> {
   await tx.run(
-    `INSERT INTO oauth_grant (id, client_id, user_id, session_id, scope, audience, auth_time_ms, amr, created_at_ms,
+    `INSERT INTO oauth_grant (proof, id, client_id, user_id, session_id, scope, audience, auth_time_ms, amr, created_at_ms,
        idle_expires_at_ms, expires_at_ms, generation, bucket_version, record)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    grant.proof,
     grant.id,
     grant.clientId,
     grant.userId,
@@ -240,27 +198,8 @@ export async function eraseResponses(tx: Transaction, old: { beforeMs: number; l
   );
 }
 
-export interface AuthorizationCode {
-  digest: Uint8Array;
-  id: string;
-  clientId: string;
-  userId: string;
-  sessionId: string;
-  redirectUri: string;
-  isRedirectUriSent: boolean;
-  codeChallenge: string | undefined;
-  scope: string;
-  nonce: string | undefined;
-  authTimeMs: number;
-  amr: readonly string[];
-  createdAtMs: number;
-  expiresAtMs: number;
-  redeemedAtMs?: number | undefined;
-  redeemedFrom?: string | undefined;
-  grantId?: string | undefined;
-}
-
 interface CodeRow {
+  proof: Uint8Array;
   digest: Uint8Array;
   id: string;
   client_id: string;
@@ -280,10 +219,11 @@ interface CodeRow {
   grant_id: string | null;
 }
 
-export async function selectCode(sql: Sql, digest: Uint8Array): Promise<AuthorizationCode | undefined> {
+export async function selectCode(sql: Sql, digest: Uint8Array): Promise<StoredCode | undefined> {
   const row = await sql.get<CodeRow>('SELECT * FROM authorization_code WHERE digest = $1', digest);
   return (
     row && {
+      proof: row.proof,
       digest: row.digest,
       id: row.id,
       clientId: row.client_id,
@@ -305,11 +245,12 @@ export async function selectCode(sql: Sql, digest: Uint8Array): Promise<Authoriz
   );
 }
 
-export async function insertCode(tx: Transaction, code: AuthorizationCode): Promise<void> {
+export async function insertCode(tx: Transaction, code: StoredCode): Promise<void> {
   await tx.run(
-    `INSERT INTO authorization_code (digest, id, client_id, user_id, session_id, redirect_uri, redirect_uri_sent,
+    `INSERT INTO authorization_code (proof, digest, id, client_id, user_id, session_id, redirect_uri, redirect_uri_sent,
        code_challenge, scope, nonce, auth_time_ms, amr, created_at_ms, expires_at_ms)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    code.proof,
     code.digest,
     code.id,
     code.clientId,
@@ -367,6 +308,7 @@ export async function deleteExpiredCodes(tx: Transaction, old: { beforeMs: numbe
 
 function fromRow(row: Row): GrantRow {
   return {
+    proof: row.proof,
     id: row.id,
     clientId: row.client_id,
     userId: row.user_id,

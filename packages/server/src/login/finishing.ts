@@ -8,6 +8,7 @@ import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import { MAX_CODE_TRIES, readCode } from './code.ts';
 import { type LinkState, linkState, type MagicLink, repeatedUse } from './link.ts';
+import type { OwnLinks } from './own-links.ts';
 import { browserName } from './requester.ts';
 import { codeMessage, isStartingBrowser } from './sending.ts';
 import * as table from './table.ts';
@@ -56,6 +57,7 @@ export interface FinishingParts {
   limits: Pick<Limits, 'take' | 'forget'>;
   events: Pick<Events, 'append'>;
   verdicts: LinkVerdicts;
+  links: OwnLinks;
   followers: SessionFollowers;
   signUp: boolean;
 }
@@ -67,7 +69,7 @@ export async function finishByLink(parts: FinishingParts, token: string, request
   const { link, keyId } = verdict;
   if (!isStartingBrowser(link, request.browser)) return { kind: 'invalid' };
   const finish = await parts.store.write(async (tx) => {
-    const current = await table.byId(tx, link.id);
+    const current = await parts.links.byId(tx, link.id);
     if (!current) return { kind: 'invalid' } as const;
     const state = linkState(current, parts.clock.now());
     if (state === 'open') return finishIn(parts, tx, { link: current, request });
@@ -87,14 +89,14 @@ export async function finishByCode(
   typed: { linkId: string; code: string },
   request: FinishRequest,
 ): Promise<Finish> {
-  const started = await table.byId(parts.store.read, typed.linkId);
+  const started = await parts.links.byId(parts.store.read, typed.linkId);
   if (!started || !isStartingBrowser(started, request.browser)) return { kind: 'invalid' };
   const code = readCode(typed.code);
   if (code === undefined) return { kind: 'wrong_code' }; // of another length: a slip, no guess
   // Wrong codes in a row over all links of the address. Whoever drives this up takes only the code away: the link still works.
   const withinLimit = parts.limits.take('codePerAddress', started.email).kind === 'ok';
   const finish = await parts.store.write(async (tx): Promise<Finish> => {
-    const link = await newestOf(tx, { started, nowMs: parts.clock.now() });
+    const link = await newestOf(parts, tx, { started, nowMs: parts.clock.now() });
     const state = linkState(link, parts.clock.now());
     if (state !== 'open') return { kind: state };
     const counted = await table.countTry(tx, { id: link.id, maxTries: MAX_CODE_TRIES });
@@ -171,11 +173,15 @@ async function accountOf(parts: FinishingParts, tx: Transaction, link: MagicLink
   return user.disabledAtMs === undefined && link.createdAtMs > user.deadBeforeMs ? user : undefined;
 }
 
-async function newestOf(sql: Sql, given: { started: MagicLink; nowMs: number }): Promise<MagicLink> {
+async function newestOf(
+  { links }: Pick<FinishingParts, 'links'>,
+  sql: Sql,
+  given: { started: MagicLink; nowMs: number },
+): Promise<MagicLink> {
   const { started, nowMs } = given;
-  const open = await table.openOfAddress(sql, { email: started.email, nowMs });
+  const open = await links.openOfAddress(sql, { email: started.email, nowMs });
   const ofThisBrowser = open.find((link) => timingSafeEqual(link.browserDigest, started.browserDigest));
-  return ofThisBrowser ?? (await table.byId(sql, started.id)) ?? started;
+  return ofThisBrowser ?? (await links.byId(sql, started.id)) ?? started;
 }
 
 function codeFits(parts: FinishingParts, link: MagicLink, code: string): boolean {

@@ -35,6 +35,7 @@ import {
   type SessionFollowers,
 } from './finishing.ts';
 import type { MagicLink } from './link.ts';
+import { OwnLinks } from './own-links.ts';
 import { isStartingBrowser, type SendingParts, type StartRequest, sendLink } from './sending.ts';
 import * as table from './table.ts';
 import { type LinkVerdict, LinkVerdicts } from './verdict.ts';
@@ -77,6 +78,7 @@ export class Login {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #links: OwnLinks;
   readonly #verdicts: LinkVerdicts;
   readonly #sending: SendingParts;
   readonly #finishing: FinishingParts;
@@ -85,9 +87,11 @@ export class Login {
     this.#store = given.store;
     this.#clock = given.clock;
     this.#random = given.random;
-    this.#verdicts = new LinkVerdicts(given);
-    this.#sending = given;
-    this.#finishing = { ...given, verdicts: this.#verdicts };
+    this.#links = new OwnLinks(given.buckets);
+    const parts = { ...given, links: this.#links };
+    this.#verdicts = new LinkVerdicts(parts);
+    this.#sending = parts;
+    this.#finishing = { ...parts, verdicts: this.#verdicts };
   }
 
   /** A secret for the cookie of a browser that may start a login. */
@@ -102,7 +106,7 @@ export class Login {
 
   /** The login with this id, for the browser that started it and no other. */
   async startedBy(browser: string | undefined, linkId: string): Promise<MagicLink | undefined> {
-    const link = await table.byId(this.#store.read, linkId);
+    const link = await this.#links.byId(this.#store.read, linkId);
     return link && isStartingBrowser(link, browser) ? link : undefined;
   }
 

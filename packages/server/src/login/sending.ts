@@ -12,6 +12,7 @@ import type { Random } from '../world/random.ts';
 import { makeCode } from './code.ts';
 import { linkExpiresAtMs, MAX_OPEN_LINKS, type MagicLink } from './link.ts';
 import { loginMail, type MailContent, noLoginMail } from './mails.ts';
+import type { OwnLinks } from './own-links.ts';
 import { browserName, placeName } from './requester.ts';
 import * as table from './table.ts';
 
@@ -39,6 +40,7 @@ export interface SendingParts {
   buckets: Pick<Buckets, 'mint' | 'record'>;
   limits: Pick<Limits, 'take'>;
   events: Pick<Events, 'append'>;
+  links: OwnLinks;
   issuer: string;
   organizationName: string;
   signUp: boolean;
@@ -67,8 +69,8 @@ export async function sendLink(parts: SendingParts, request: StartRequest): Prom
   const user = await parts.users.byEmail(request.email);
   const { link, mail } = await prepare(parts, { request, user, nowMs });
   await parts.store.write(async (tx) => {
-    const mailed = withinLimit && (await makeRoom(tx, link));
-    await table.insert(tx, { ...link, mailed });
+    const mailed = withinLimit && (await makeRoom(parts, tx, link));
+    await parts.links.insert(tx, { ...link, mailed });
     // It goes to the stored address, not to the typed one (ML-13).
     const queued = { to: user?.email ?? request.email, giveUpAtMs: link.expiresAtMs, ...mail };
     if (mailed) await parts.mail.enqueue(tx, queued);
@@ -88,8 +90,8 @@ export async function sendLink(parts: SendingParts, request: StartRequest): Prom
  * The newest link wins, per address and starting browser. Links that other browsers wait for stay good, so that a stranger who
  * asks for somebody's address takes nothing from him (ML-09); they only count towards the most that are open at a time.
  */
-async function makeRoom(tx: Transaction, link: MagicLink): Promise<boolean> {
-  const open = await table.openOfAddress(tx, { email: link.email, nowMs: link.createdAtMs });
+async function makeRoom({ links }: Pick<SendingParts, 'links'>, tx: Transaction, link: MagicLink): Promise<boolean> {
+  const open = await links.openOfAddress(tx, { email: link.email, nowMs: link.createdAtMs });
   const ofThisBrowser = open.filter((other) => timingSafeEqual(other.browserDigest, link.browserDigest));
   if (open.length - ofThisBrowser.length >= MAX_OPEN_LINKS) return false;
   for (const { id } of ofThisBrowser) await table.markSuperseded(tx, { id, atMs: link.createdAtMs });

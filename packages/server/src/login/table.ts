@@ -1,7 +1,13 @@
 import type { Sql, Transaction } from '../store/store.ts';
 import { MAX_OPEN_LINKS, type MagicLink } from './link.ts';
 
+/** A link as it is stored, not yet known to be ours. */
+export interface StoredLink extends MagicLink {
+  proof: Uint8Array;
+}
+
 interface Row {
+  proof: Uint8Array;
   id: string;
   email: string;
   user_id: string | null;
@@ -23,16 +29,16 @@ interface Row {
   superseded_at_ms: number | null;
 }
 
-const COLUMNS = `id, email, user_id, can_finish, mailed, browser_digest, bucket_version, record, code_key_id, code_mac,
+const COLUMNS = `proof, id, email, user_id, can_finish, mailed, browser_digest, bucket_version, record, code_key_id, code_mac,
   code_tries, return_to, client_id, user_agent, network, created_at_ms, expires_at_ms, used_at_ms, superseded_at_ms`;
 
-export async function byId(sql: Sql, id: string): Promise<MagicLink | undefined> {
+export async function byId(sql: Sql, id: string): Promise<StoredLink | undefined> {
   const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM magic_link WHERE id = $1`, id);
   return row && toLink(row);
 }
 
 /** Links of an address that were sent and can still be used, newest first. */
-export async function openOfAddress(sql: Sql, which: { email: string; nowMs: number }): Promise<MagicLink[]> {
+export async function openOfAddress(sql: Sql, which: { email: string; nowMs: number }): Promise<StoredLink[]> {
   const rows = await sql.all<Row>(
     `SELECT ${COLUMNS} FROM magic_link
      WHERE email = $1 AND expires_at_ms > $2 AND mailed = 1 AND used_at_ms IS NULL AND superseded_at_ms IS NULL
@@ -44,10 +50,11 @@ export async function openOfAddress(sql: Sql, which: { email: string; nowMs: num
   return rows.map(toLink);
 }
 
-export async function insert(tx: Transaction, link: MagicLink): Promise<void> {
+export async function insert(tx: Transaction, link: StoredLink): Promise<void> {
   await tx.run(
     `INSERT INTO magic_link (${COLUMNS})
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $12, $13, $14, $15, $16, NULL, NULL)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, $17, NULL, NULL)`,
+    link.proof,
     link.id,
     link.email,
     link.userId ?? null,
@@ -116,8 +123,9 @@ export async function removeOver(tx: Transaction, old: { beforeMs: number; limit
   );
 }
 
-function toLink(row: Row): MagicLink {
+function toLink(row: Row): StoredLink {
   return {
+    proof: row.proof,
     id: row.id,
     email: row.email,
     userId: row.user_id ?? undefined,

@@ -6,7 +6,7 @@ import type { Keys } from '../keys/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import { type LinkState, linkClaims, linkState, type MagicLink } from './link.ts';
-import * as table from './table.ts';
+import type { OwnLinks } from './own-links.ts';
 
 /**
  * What a presented link is. `state` tells people apart what they may know (use the newest mail, start again); `invalid` tells
@@ -23,6 +23,7 @@ export interface VerdictParts {
   keys: Pick<Keys, 'verify'>;
   buckets: Pick<Buckets, 'isOurs' | 'matches'>;
   events: Pick<Events, 'record'>;
+  links: OwnLinks;
   issuer: string;
 }
 
@@ -39,7 +40,7 @@ export class LinkVerdicts {
    * network address of whoever presents it.
    */
   async of(token: string, address: string): Promise<LinkVerdict> {
-    const { keys, buckets, clock, issuer, store } = this.#given;
+    const { keys, buckets, clock, issuer, store, links } = this.#given;
     const verified = await keys.verify({ purpose: 'magic-link', typ: TOKEN_TYPES.magicLink, token });
     if (verified.kind === 'refused') return { kind: 'invalid', verdict: 'refused' };
     const { keyId, parsed } = verified;
@@ -47,7 +48,7 @@ export class LinkVerdicts {
     if (read.kind === 'expired') return { kind: 'expired' };
     if (read.kind === 'impossible') return this.#ring('forged', { keyId, jti: parsed.claims.jti, address });
     const { jti, eb } = read.claims;
-    const link = await table.byId(store.read, jti);
+    const link = await links.byId(store.read, jti);
     if (!link) {
       if (buckets.isOurs('magic-link', jti, eb)) return { kind: 'invalid', verdict: 'unknown' };
       return this.#ring('forged', { keyId, jti, address });

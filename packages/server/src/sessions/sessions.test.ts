@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { Buckets } from '../buckets/buckets.ts';
 import { Events } from '../events/events.ts';
+import { Sealer } from '../sealing/sealing.ts';
 import { type JournalEntry, openSqliteStore } from '../store/store.ts';
 import { Users } from '../users/users.ts';
 import { systemRandom as random } from '../world/random.ts';
@@ -22,8 +24,13 @@ async function setUp() {
     rmSync(dataFolder, { recursive: true, force: true });
   });
   const events = new Events({ store, clock, random });
-  const users = new Users({ store, clock, random, events });
-  const sessions = new Sessions({ store, clock, random, users, events });
+  const buckets = new Buckets({
+    ...{ store, clock, random },
+    sealer: new Sealer({ masterKey: random.bytes(32), random }),
+  });
+  await buckets.prepare();
+  const users = new Users({ store, clock, random, events, buckets });
+  const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const user = await store.write((tx) => users.create(tx, 'ann@example.org'));
   const login = { userId: user.id, amr: ['email'], userAgent: 'Firefox on Linux', network: '192.0.2.1' };
   return {

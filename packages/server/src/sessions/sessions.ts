@@ -10,6 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createId, decodeBase64url, encodeBase64url } from '@countersign/protocol';
+import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
 import type { Sql, Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
@@ -53,6 +54,7 @@ export class Sessions {
   readonly #random: Random;
   readonly #users: Pick<Users, 'standing'>;
   readonly #events: Pick<Events, 'append'>;
+  readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
 
   constructor(given: {
     store: Store;
@@ -60,7 +62,9 @@ export class Sessions {
     random: Random;
     users: Pick<Users, 'standing'>;
     events: Pick<Events, 'append'>;
+    buckets: Pick<Buckets, 'prove' | 'isProven'>;
   }) {
+    this.#buckets = given.buckets;
     this.#store = given.store;
     this.#clock = given.clock;
     this.#random = given.random;
@@ -86,7 +90,9 @@ export class Sessions {
       network: login.network,
       endedAtMs: undefined,
     };
-    await table.insert(tx, session, digestOf(cookie));
+    const digest = digestOf(cookie);
+    const proof = this.#buckets.prove(nameOf(session), termsOf({ ...session, digest }));
+    await table.insert(tx, { ...session, digest, proof });
     await this.#events.append(tx, {
       type: 'session.started',
       userId: session.userId,
@@ -99,7 +105,7 @@ export class Sessions {
   /** The session of this cookie if it is in force; notes, at most once a minute, that it was seen. */
   async find(cookie: string | undefined): Promise<Session | undefined> {
     if (cookie === undefined || !isCookie(cookie)) return undefined;
-    const session = await table.byDigest(this.#store.read, digestOf(cookie));
+    const session = this.#own(await table.byDigest(this.#store.read, digestOf(cookie)));
     if (!session || !(await this.#inForce(session, this.#store.read))) return undefined;
     const nowMs = this.#clock.now();
     if (!lastSeenIsDue(session, nowMs)) return session;
@@ -110,13 +116,13 @@ export class Sessions {
   /** The same inside a transaction, for a decision that must hold at its commit. Notes nothing. */
   async findIn(tx: Transaction, cookie: string | undefined): Promise<Session | undefined> {
     if (cookie === undefined || !isCookie(cookie)) return undefined;
-    const session = await table.byDigest(tx, digestOf(cookie));
+    const session = this.#own(await table.byDigest(tx, digestOf(cookie)));
     return session && (await this.#inForce(session, tx)) ? session : undefined;
   }
 
   /** The session with this id if it is in force. */
   async inForce(sessionId: string, sql: Sql = this.#store.read): Promise<Session | undefined> {
-    const session = await table.byId(sql, sessionId);
+    const session = this.#own(await table.byId(sql, sessionId));
     return session && (await this.#inForce(session, sql)) ? session : undefined;
   }
 
@@ -142,13 +148,29 @@ export class Sessions {
     if (!user) return [];
     const nowMs = this.#clock.now();
     const sessions = await table.openOfUser(this.#store.read, { userId, nowMs, limit: MAX_LISTED });
-    return sessions.filter((session) => isInForce(session, user, nowMs));
+    return sessions.flatMap((session) => this.#own(session) ?? []).filter((session) => isInForce(session, user, nowMs));
+  }
+
+  /** A row that somebody else wrote logs nobody in. */
+  #own(session: table.StoredSession | undefined): Session | undefined {
+    if (!session || !this.#buckets.isProven(nameOf(session), termsOf(session), session.proof)) return undefined;
+    const { proof: _, digest: __, ...own } = session;
+    return own;
   }
 
   async #inForce(session: Session, sql: Sql): Promise<boolean> {
     const user = await this.#users.standing(session.userId, sql);
     return user !== undefined && isInForce(session, user, this.#clock.now());
   }
+}
+
+function nameOf(session: { id: string }) {
+  return { table: 'browser_session', id: session.id };
+}
+
+function termsOf(session: Session & { digest: Uint8Array }): readonly RowTerm[] {
+  const { digest, userId, amr, createdAtMs, expiresAtMs } = session;
+  return [digest, userId, amr, createdAtMs, expiresAtMs];
 }
 
 /** The stored form: a secret of 256 random bits needs no slow hash, for it cannot be searched. */

@@ -1,7 +1,15 @@
 import type { Sql, Transaction } from '../store/store.ts';
 import type { Session } from './sessions.ts';
 
+/** A session as it is stored, not yet known to be ours. */
+export interface StoredSession extends Session {
+  proof: Uint8Array;
+  digest: Uint8Array;
+}
+
 interface Row {
+  proof: Uint8Array;
+  digest: Uint8Array;
   id: string;
   user_id: string;
   amr: string;
@@ -13,14 +21,15 @@ interface Row {
   ended_at_ms: number | null;
 }
 
-const COLUMNS = 'id, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network, ended_at_ms';
+const COLUMNS = `proof, digest, id, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network,
+  ended_at_ms`;
 
-export async function byDigest(sql: Sql, digest: Uint8Array): Promise<Session | undefined> {
+export async function byDigest(sql: Sql, digest: Uint8Array): Promise<StoredSession | undefined> {
   const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM browser_session WHERE digest = $1`, digest);
   return row && toSession(row);
 }
 
-export async function byId(sql: Sql, id: string): Promise<Session | undefined> {
+export async function byId(sql: Sql, id: string): Promise<StoredSession | undefined> {
   const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM browser_session WHERE id = $1`, id);
   return row && toSession(row);
 }
@@ -29,7 +38,7 @@ export async function byId(sql: Sql, id: string): Promise<Session | undefined> {
 export async function openOfUser(
   sql: Sql,
   which: { userId: string; nowMs: number; limit: number },
-): Promise<Session[]> {
+): Promise<StoredSession[]> {
   const rows = await sql.all<Row>(
     `SELECT ${COLUMNS} FROM browser_session
      WHERE user_id = $1 AND ended_at_ms IS NULL AND expires_at_ms > $2 ORDER BY id DESC LIMIT $3`,
@@ -40,13 +49,14 @@ export async function openOfUser(
   return rows.map(toSession);
 }
 
-export async function insert(tx: Transaction, session: Session, digest: Uint8Array): Promise<void> {
+export async function insert(tx: Transaction, session: StoredSession): Promise<void> {
   await tx.run(
     `INSERT INTO browser_session
-       (id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network, ended_at_ms)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL)`,
+       (proof, id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network, ended_at_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)`,
+    session.proof,
     session.id,
-    digest,
+    session.digest,
     session.userId,
     JSON.stringify(session.amr),
     session.createdAtMs,
@@ -91,8 +101,10 @@ export async function removeOver(tx: Transaction, old: { beforeMs: number; limit
   );
 }
 
-function toSession(row: Row): Session {
+function toSession(row: Row): StoredSession {
   return {
+    proof: row.proof,
+    digest: row.digest,
     id: row.id,
     userId: row.user_id,
     amr: parseAmr(row.amr),

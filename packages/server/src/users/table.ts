@@ -1,7 +1,13 @@
 import type { Sql, Transaction } from '../store/store.ts';
 import type { User } from './users.ts';
 
+/** A user as it is stored, not yet known to be ours. */
+export interface StoredUser extends User {
+  proof: Uint8Array;
+}
+
 interface Row {
+  proof: Uint8Array;
   id: string;
   email: string;
   created_at_ms: number;
@@ -9,20 +15,20 @@ interface Row {
   dead_before_ms: number;
 }
 
-const COLUMNS = 'id, email, created_at_ms, disabled_at_ms, dead_before_ms';
+const COLUMNS = 'proof, id, email, created_at_ms, disabled_at_ms, dead_before_ms';
 
-export async function byId(sql: Sql, id: string): Promise<User | undefined> {
+export async function byId(sql: Sql, id: string): Promise<StoredUser | undefined> {
   const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM app_user WHERE id = $1`, id);
   return row && toUser(row);
 }
 
-export async function byEmail(sql: Sql, email: string): Promise<User | undefined> {
+export async function byEmail(sql: Sql, email: string): Promise<StoredUser | undefined> {
   const row = await sql.get<Row>(`SELECT ${COLUMNS} FROM app_user WHERE email = $1`, email);
   return row && toUser(row);
 }
 
 /** In order of creation, for ids sort by time. */
-export async function after(sql: Sql, page: { afterId: string; limit: number }): Promise<User[]> {
+export async function after(sql: Sql, page: { afterId: string; limit: number }): Promise<StoredUser[]> {
   const rows = await sql.all<Row>(
     `SELECT ${COLUMNS} FROM app_user WHERE id > $1 ORDER BY id LIMIT $2`,
     page.afterId,
@@ -31,9 +37,11 @@ export async function after(sql: Sql, page: { afterId: string; limit: number }):
   return rows.map(toUser);
 }
 
-export async function insert(tx: Transaction, user: User): Promise<void> {
+export async function insert(tx: Transaction, user: StoredUser): Promise<void> {
   await tx.run(
-    'INSERT INTO app_user (id, email, created_at_ms, disabled_at_ms, dead_before_ms) VALUES ($1, $2, $3, NULL, 0)',
+    `INSERT INTO app_user (proof, id, email, created_at_ms, disabled_at_ms, dead_before_ms)
+     VALUES ($1, $2, $3, $4, NULL, 0)`,
+    user.proof,
     user.id,
     user.email,
     user.createdAtMs,
@@ -56,8 +64,9 @@ export async function markEnabled(tx: Transaction, id: string): Promise<boolean>
   return (await tx.run('UPDATE app_user SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
 }
 
-function toUser(row: Row): User {
+function toUser(row: Row): StoredUser {
   return {
+    proof: row.proof,
     id: row.id,
     email: row.email,
     createdAtMs: row.created_at_ms,

@@ -11,6 +11,7 @@
  * and stays dead after enabling. It is one row; nothing has to be found and ended one by one.
  */
 import { createId } from '@countersign/protocol';
+import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
 import type { Sql, Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
@@ -38,8 +39,16 @@ export class Users {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #events: Pick<Events, 'append'>;
+  readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
 
-  constructor(given: { store: Store; clock: Clock; random: Random; events: Pick<Events, 'append'> }) {
+  constructor(given: {
+    store: Store;
+    clock: Clock;
+    random: Random;
+    events: Pick<Events, 'append'>;
+    buckets: Pick<Buckets, 'prove' | 'isProven'>;
+  }) {
+    this.#buckets = given.buckets;
     this.#store = given.store;
     this.#clock = given.clock;
     this.#random = given.random;
@@ -47,13 +56,13 @@ export class Users {
   }
 
   /** Give the transaction as `sql` to decide inside it. */
-  byId(id: string, sql: Sql = this.#store.read): Promise<User | undefined> {
-    return table.byId(sql, id);
+  async byId(id: string, sql: Sql = this.#store.read): Promise<User | undefined> {
+    return this.#own(await table.byId(sql, id));
   }
 
   /** `email` as `emailAddress` returned it. */
-  byEmail(email: string, sql: Sql = this.#store.read): Promise<User | undefined> {
-    return table.byEmail(sql, email);
+  async byEmail(email: string, sql: Sql = this.#store.read): Promise<User | undefined> {
+    return this.#own(await table.byEmail(sql, email));
   }
 
   /** What every check of a token or session of this user needs to know; undefined if there is no such user. */
@@ -61,14 +70,15 @@ export class Users {
     userId: string,
     sql: Sql = this.#store.read,
   ): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
-    const user = await table.byId(sql, userId);
+    const user = await this.byId(userId, sql);
     return user && { disabled: user.disabledAtMs !== undefined, deadBeforeMs: user.deadBeforeMs };
   }
 
   /** A page of users in order of creation, beginning after the id `afterId`. */
-  list(page: { afterId?: string; limit: number }): Promise<User[]> {
+  async list(page: { afterId?: string; limit: number }): Promise<User[]> {
     const limit = Math.max(1, Math.min(page.limit, MAX_USERS_PER_PAGE));
-    return table.after(this.#store.read, { afterId: page.afterId ?? '', limit });
+    const users = await table.after(this.#store.read, { afterId: page.afterId ?? '', limit });
+    return users.flatMap((user) => this.#own(user) ?? []);
   }
 
   /** Makes an account. The address must have been proved by its owner, and be free: call after `byEmail(email, tx)`. */
@@ -81,7 +91,7 @@ export class Users {
       disabledAtMs: undefined,
       deadBeforeMs: 0,
     };
-    await table.insert(tx, user);
+    await table.insert(tx, { ...user, proof: this.#buckets.prove(nameOf(user), termsOf(user)) });
     await this.#events.append(tx, { type: 'user.created', userId: user.id });
     return user;
   }
@@ -108,4 +118,19 @@ export class Users {
     await this.#events.append(tx, { type: 'user.enabled', userId: id });
     return true;
   }
+
+  /** A row that somebody else wrote, or whose address somebody changed, is no user. */
+  #own(user: table.StoredUser | undefined): User | undefined {
+    if (!user || !this.#buckets.isProven(nameOf(user), termsOf(user), user.proof)) return undefined;
+    const { proof: _, ...own } = user;
+    return own;
+  }
+}
+
+function nameOf(user: User) {
+  return { table: 'app_user', id: user.id };
+}
+
+function termsOf(user: User): readonly RowTerm[] {
+  return [user.email, user.createdAtMs];
 }

@@ -38,8 +38,8 @@ export async function setUp(options: { signUp?: boolean } = {}) {
   const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm: 'ES256' });
   const buckets = new Buckets({ store, sealer, clock, random });
   await Promise.all([keys.prepare(), buckets.prepare()]);
-  const users = new Users({ store, clock, random, events });
-  const sessions = new Sessions({ store, clock, random, users, events });
+  const users = new Users({ store, clock, random, events, buckets });
+  const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const mailbox = new DevelopmentMailbox({ clock });
   const mail = new Mail({ store, sealer, clock, random, transport: mailbox, log: quiet, mailsPerMinute: 6000 });
   const limits = new Limits({ clock, random });

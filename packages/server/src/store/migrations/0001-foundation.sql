@@ -3,6 +3,9 @@
 -- holds AES-256-GCM under the master key with (table, row, column) as additional data. Rows are marked, not deleted; a bounded
 -- sweep removes what no token can refer to any more.
 
+-- A column named proof holds an HMAC under the bucket key over what the row says for good (not over marks such as ended or used,
+-- which change): whoever can write this database, but lacks that key, makes no row that counts.
+
 -- One row: how often this store was restored. Never falls. See design of restore: docs/operating/backup.md.
 CREATE TABLE store_epoch (
   singleton      INTEGER PRIMARY KEY CHECK (singleton = 1),
@@ -45,6 +48,7 @@ CREATE TABLE invalidation (
 );
 
 CREATE TABLE app_user (
+  proof           BLOB NOT NULL,
   id              TEXT PRIMARY KEY,          -- user_…, the `sub`; never reassigned
   email           TEXT NOT NULL,             -- as compared: ASCII, lower case
   created_at_ms   INTEGER NOT NULL,
@@ -54,6 +58,7 @@ CREATE TABLE app_user (
 CREATE UNIQUE INDEX app_user_email ON app_user (email);
 
 CREATE TABLE client (
+  proof             BLOB NOT NULL,
   id                       TEXT PRIMARY KEY, -- oauth2client_…
   name                     TEXT NOT NULL,
   confidential             INTEGER NOT NULL,
@@ -79,6 +84,7 @@ CREATE TABLE client (
 
 -- At most two secrets of a client are good at a time.
 CREATE TABLE client_secret (
+  proof             BLOB NOT NULL,
   id             TEXT PRIMARY KEY,
   client_id      TEXT NOT NULL REFERENCES client (id),
   digest         BLOB NOT NULL,              -- SHA-256 of 256 random bits
@@ -124,6 +130,7 @@ CREATE TABLE mail (
 CREATE INDEX mail_due ON mail (next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
 
 CREATE TABLE browser_session (
+  proof             BLOB NOT NULL,
   id             TEXT PRIMARY KEY,           -- sess_…
   digest         BLOB NOT NULL,              -- SHA-256 of the cookie's 256 bits
   user_id        TEXT NOT NULL REFERENCES app_user (id),
@@ -140,6 +147,7 @@ CREATE INDEX browser_session_user ON browser_session (user_id);
 
 -- One login by mail: link and code of one mail, for one starting browser.
 CREATE TABLE magic_link (
+  proof             BLOB NOT NULL,
   id                TEXT PRIMARY KEY,        -- maglnk_…, the link's jti
   email             TEXT NOT NULL,
   user_id           TEXT,                    -- null: nobody has this address (yet)
@@ -165,6 +173,7 @@ CREATE INDEX magic_link_expiry ON magic_link (expires_at_ms);
 
 -- A user's authorization of a client: one family of tokens. Holds the record of the one refresh token that is good.
 CREATE TABLE oauth_grant (
+  proof             BLOB NOT NULL,
   id                  TEXT PRIMARY KEY,      -- grant_…
   client_id           TEXT NOT NULL REFERENCES client (id),
   user_id             TEXT NOT NULL REFERENCES app_user (id),
@@ -196,6 +205,7 @@ CREATE INDEX oauth_grant_response ON oauth_grant (rotated_at_ms) WHERE sealed_re
 CREATE INDEX oauth_grant_expiry ON oauth_grant (expires_at_ms);
 
 CREATE TABLE authorization_code (
+  proof             BLOB NOT NULL,
   digest            BLOB PRIMARY KEY,        -- SHA-256 of 256 random bits
   id                TEXT NOT NULL,           -- azc_…
   client_id         TEXT NOT NULL,
