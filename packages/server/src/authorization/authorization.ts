@@ -12,7 +12,7 @@
 import { decodeBase64url, encodeBase64url, TOKEN_TYPES } from '@countersign/protocol';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { Keys } from '../keys/keys.ts';
-import { OAuthError, withParameters } from '../oauth/oauth.ts';
+import { isSameRedirectUri, OAuthError, withParameters } from '../oauth/oauth.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Session } from '../sessions/sessions.ts';
 import type { Store, Transaction } from '../store/store.ts';
@@ -47,6 +47,8 @@ export type Outcome =
 
 /** A person may take an hour over a mail and a cup of tea; after that the application starts anew. */
 const REQUEST_LIFETIME_MS = 60 * 60 * 1_000;
+/** A sealed request travels in URLs, of which the longest that is read has 10 KiB (http/): with room for origin and path. */
+const MAX_SEALED_LENGTH = 9_000;
 const TRAVEL_PURPOSE = 'authorization-request';
 
 export class Authorization {
@@ -88,7 +90,9 @@ export class Authorization {
     try {
       const hintedUserId = await this.#hintedUser(parameters.get('id_token_hint'));
       const request = readRequest(target, parameters, { hintedUserId, nowMs: this.#clock.now() });
-      return { kind: 'sealed', sealed: this.#seal(request) };
+      const sealed = this.#seal(request);
+      if (sealed.length > MAX_SEALED_LENGTH) throw tooLong();
+      return { kind: 'sealed', sealed };
     } catch (error) {
       if (!(error instanceof OAuthError)) throw error;
       return { kind: 'redirect', location: this.#errorLocation(target.redirectUri, stateOf(parameters), error) };
@@ -198,7 +202,9 @@ export class Authorization {
     }
     if (this.#clock.now() >= request.startedAtMs + REQUEST_LIFETIME_MS) return undefined;
     const client = await this.#clients.find(request.clientId);
-    return client && client.disabledAtMs === undefined ? { request, client } : undefined;
+    // Asked again: the registration may have changed, and a seal proves only that a holder of the master key wrote this.
+    const isKnown = client?.redirectUris.some((known) => isSameRedirectUri(request.redirectUri, known)) ?? false;
+    return client && isKnown && client.disabledAtMs === undefined ? { request, client } : undefined;
   }
 
   /** A hint must be an ID token of ours; one that has expired still hints (OpenID Connect Core §3.1.2.1). */
@@ -213,6 +219,14 @@ export class Authorization {
       'id_token_hint is not an ID token of this issuer.',
     );
   }
+}
+
+function tooLong(): OAuthError {
+  return new OAuthError(
+    'invalid_request',
+    'bad_request.request_too_long',
+    'The parameters together are too long to be carried through a login. Keep state short.',
+  );
 }
 
 /** A state that was refused for its length is not sent back. */

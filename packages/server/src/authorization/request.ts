@@ -53,7 +53,10 @@ export interface Parameters {
   get(name: string): string | undefined;
 }
 
-/** `state` and `nonce` of real clients are under 100 characters; 4,096 leave room for those who keep a page address in it. */
+/**
+ * `state` and `nonce` of real clients are under 100 characters; 4,096 leave room for those who keep a page address in it. Counted
+ * as it will stand in the redirect's URL.
+ */
 const MAX_STATE_LENGTH = 4_096;
 const MAX_NONCE_LENGTH = 512;
 const MAX_HINT_LENGTH = 254;
@@ -113,7 +116,11 @@ export function readRequest(
 
 /** `state`, for error answers too; a longer one than we return is refused rather than cut. */
 export function readState(parameters: Parameters): string | undefined {
-  return atMost(parameters, 'state', MAX_STATE_LENGTH);
+  const state = parameters.get('state');
+  if (state !== undefined && encodeURIComponent(state).length > MAX_STATE_LENGTH) {
+    throw badParameter('bad_param.state', `state takes more than ${MAX_STATE_LENGTH} characters of a URL.`);
+  }
+  return state;
 }
 
 function refuseUnsupported(parameters: Parameters): void {

@@ -3,6 +3,7 @@
  * back at once and rings *cleartext*; one that is not good is nobody's loss and silent.
  *
  *   access token → revoked        refresh token, code → their grant ends       session cookie → the session ends
+ *   login link → superseded: the mail's code goes with it
  *   client secret → only the alarm: taking it back is the operator's act (rotate-secret)
  *
  * Past ten a minute from one peer nothing more is revoked, only refused and alarmed: a proxy that was set up wrong must not end
@@ -13,13 +14,14 @@ import type { Events } from '../events/events.ts';
 import type { Grants } from '../grants/grants.ts';
 import type { CleartextCandidate, CleartextSighting } from '../http/http.ts';
 import type { Limits } from '../limits/limits.ts';
+import { LINK_COOKIE, type Login } from '../login/login.ts';
 import { SESSION_COOKIE, type Session, type Sessions } from '../sessions/sessions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
 /** A credential that passes every check, and how to take it back. */
 interface Exposed {
-  kind: 'access' | 'refresh' | 'code' | 'session' | 'client_secret';
+  kind: 'access' | 'refresh' | 'code' | 'session' | 'magic_link' | 'client_secret';
   clientId?: string | undefined;
   userId?: string | undefined;
   tokenId?: string | undefined;
@@ -32,6 +34,7 @@ export class Cleartext {
   readonly #grants: Grants;
   readonly #sessions: Sessions;
   readonly #clients: Clients;
+  readonly #login: Login;
   readonly #limits: Limits;
   readonly #events: Events;
 
@@ -41,6 +44,7 @@ export class Cleartext {
     grants: Grants;
     sessions: Sessions;
     clients: Clients;
+    login: Login;
     limits: Limits;
     events: Events;
   }) {
@@ -49,6 +53,7 @@ export class Cleartext {
     this.#grants = given.grants;
     this.#sessions = given.sessions;
     this.#clients = given.clients;
+    this.#login = given.login;
     this.#limits = given.limits;
     this.#events = given.events;
   }
@@ -84,13 +89,14 @@ export class Cleartext {
       case 'bearer':
         return this.#token(candidate.token, from);
       case 'cookie': {
+        if (candidate.name === `__Host-${LINK_COOKIE}`) return this.#link(candidate.value, from);
         if (candidate.name !== `__Host-${SESSION_COOKIE}`) return undefined;
         const session = await this.#sessions.find(candidate.value);
         return session && this.#session(session);
       }
       case 'parameter':
         if (candidate.name === 'code') return this.#code(candidate.value);
-        return this.#token(candidate.value, from);
+        return (await this.#token(candidate.value, from)) ?? this.#link(candidate.value, from);
     }
   }
 
@@ -115,6 +121,19 @@ export class Cleartext {
       userId,
       tokenId: jti,
       takeBack: async (tx) => void (await this.#tokens.revoke(tx, jti)),
+    };
+  }
+
+  async #link(token: string, from: { address: string }): Promise<Exposed | undefined> {
+    const { verdict } = await this.#login.inspect(token, { browser: undefined, address: from.address });
+    if (verdict.kind !== 'known' || verdict.state !== 'open') return undefined;
+    const { id, userId, clientId } = verdict.link;
+    return {
+      kind: 'magic_link',
+      clientId,
+      userId,
+      tokenId: id,
+      takeBack: async (tx) => void (await this.#login.revokeLink(tx, id)),
     };
   }
 

@@ -14,6 +14,9 @@ export function discoveryRoutes(given: { keys: Keys; issuer: string }): Hono<Htt
     return c.json(metadata(issuer));
   };
   routes.get('/.well-known/oauth-authorization-server', document);
+  // Below a path RFC 8414 §3.1 puts the well-known segment between host and path, where OpenID appends it to the path.
+  const issuerPath = new URL(issuer).pathname.replace(/\/$/, '');
+  if (issuerPath !== '') routes.get(`/.well-known/oauth-authorization-server${issuerPath}`, document);
   routes.get('/.well-known/openid-configuration', document);
   routes.get('/.well-known/jwks.json', (c) => {
     kept(c);

@@ -67,7 +67,8 @@ export async function readJson<Schema extends ZodType>(c: HttpContext, schema: S
  * it is enough to look at the number; without one the stream is counted and given up in the middle.
  */
 export async function readBody(c: HttpContext): Promise<Uint8Array> {
-  if (c.var.body) return c.var.body;
+  const known = c.get('body');
+  if (known) return known;
   refuseLargeBody(c);
   const bytes = await bytesOf(c.req.raw);
   c.set('body', bytes);

@@ -44,14 +44,36 @@ describe('plain http', () => {
     );
     assert.deepEqual(sightings[0]?.candidates, [
       { kind: 'basic', clientId: 'a:b', clientSecret: 's+cret' },
-      { kind: 'cookie', name: '__Host-session', value: 's' },
       { kind: 'parameter', name: 'refresh_token', value: 'r1' },
+      { kind: 'cookie', name: '__Host-session', value: 's' },
     ]);
     const link = await plain(new Request('http://login.example/login?token=abc'), { address: '203.0.113.5' });
     assert.equal(link.headers.get('location'), 'https://login.example/login');
     assert.deepEqual(sightings[1]?.candidates, [{ kind: 'parameter', name: 'token', value: 'abc' }]);
     await plain(new Request('http://login.example/login'), { address: '203.0.113.5' });
     assert.equal(sightings.length, 2, 'no candidates, nothing to tell');
+  });
+
+  test('many cookies hide no token, neither from the alarm nor from the redirect', async () => {
+    const { http, sightings } = startTestApp();
+    const cookie = Array.from({ length: 20 }, (_, at) => `__Host-x${at}=1`).join('; ');
+    const request = new Request('http://login.example/login?token=abc', { headers: { cookie } });
+    const answer = await http.plaintextHandler()(request, { address: '203.0.113.5' });
+    assert.equal(answer.headers.get('location'), 'https://login.example/login');
+    assert.deepEqual(sightings[0]?.candidates[0], { kind: 'parameter', name: 'token', value: 'abc' });
+  });
+
+  test('a client secret in form or query is handed on together with its client, and not into the redirect', async () => {
+    const { http, sightings } = startTestApp();
+    const plain = http.plaintextHandler();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const body = 'client_id=a&client_secret=s';
+    const peer = { address: '203.0.113.5' };
+    await plain(new Request('http://login.example/token', { method: 'POST', headers, body }), peer);
+    assert.deepEqual(sightings[0]?.candidates[0], { kind: 'secret', clientId: 'a', clientSecret: 's' });
+    const page = await plain(new Request(`http://login.example/login?${body}`), peer);
+    assert.equal(page.headers.get('location'), 'https://login.example/login');
+    assert.deepEqual(sightings[1]?.candidates[0], { kind: 'secret', clientId: 'a', clientSecret: 's' });
   });
 
   test('a request that a trusted proxy marks as http is treated the same; from elsewhere the mark means nothing', async () => {

@@ -50,7 +50,7 @@ export async function answerCleartext(c: HttpContext, path: string, rules: Clear
     await rules.onCredential({ address, network, peerNetwork, method: c.req.method, path, candidates });
   }
   if ((c.req.method === 'GET' || c.req.method === 'HEAD') && rules.isPage(path)) {
-    const query = candidates.some(({ kind }) => kind === 'parameter') ? '' : queryOf(c);
+    const query = parametersOf(queryOf(c)).length > 0 ? '' : queryOf(c);
     // Below the issuer, in the spelling that was sent; the Host header has no part in it.
     const { issuer, basePath } = c.var.site;
     const target = tolerantPath(new URL(c.req.raw.url).pathname, basePath);
@@ -64,9 +64,10 @@ async function candidatesOf(c: HttpContext): Promise<CleartextCandidate[]> {
   const cookies = parseCookies(c.req.header('Cookie') ?? '').filter(([name]) => name.startsWith('__Host-'));
   return [
     ...(authorization.kind === 'bearer' || authorization.kind === 'basic' ? [authorization] : []),
-    ...cookies.map(([name, value]): CleartextCandidate => ({ kind: 'cookie', name, value })),
     ...parametersOf(queryOf(c)),
     ...parametersOf(await bodyText(c)),
+    // Last, for there may be many that are none of ours.
+    ...cookies.map(([name, value]): CleartextCandidate => ({ kind: 'cookie', name, value })),
   ].slice(0, MAX_CANDIDATES);
 }
 

@@ -84,10 +84,11 @@ export function readOrigin(
     }
   }
   const protocol = throughProxy ? headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase() : undefined;
+  const peerNetwork = networkOf(peer?.address);
   return {
     address: address ?? 'unknown',
-    network: networkOf(address),
-    peerNetwork: networkOf(peer?.address),
+    network: throughProxy ? networkOf(address) : peerNetwork,
+    peerNetwork,
     secure: protocol !== 'http',
   };
 }

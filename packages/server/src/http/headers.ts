@@ -85,7 +85,7 @@ export function securityHeaders(hsts: Hsts, secure: boolean): Record<string, str
  */
 export function finishHeaders(c: HttpContext, hsts: Hsts): void {
   const headers = mutableHeaders(c);
-  const { id, secure } = c.var.request;
+  const { id, secure } = c.get('request'); // `c.var` copies all that was set, at each use
   for (const [name, value] of Object.entries(securityHeaders(hsts, secure))) headers.set(name, value);
   headers.set('X-Request-Id', id);
   setDefault(headers, 'Cross-Origin-Resource-Policy', 'same-origin');

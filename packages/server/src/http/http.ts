@@ -20,6 +20,7 @@ import {
   type HttpEnv,
   type Peer,
   parseRanges,
+  type RequestContext,
   readOrigin,
   readUserAgent,
   siteOf,
@@ -99,37 +100,39 @@ export function createHttp(options: HttpOptions): Http {
   const frame = { organizationName, basePath: site.basePath };
   const replies: ErrorReplies = { log, errorPage: options.errorPage ?? ((facts) => errorPage(facts, frame)) };
 
-  function begin(c: HttpContext, transport: 'tls' | 'plaintext'): void {
+  function begin(c: HttpContext, transport: 'tls' | 'plaintext'): RequestContext {
     const bindings: HttpEnv['Bindings'] | undefined = c.env; // absent when an app is called without any
     const headers = c.req.raw.headers;
     const origin = readOrigin(bindings?.peer, headers, trusted);
     const secure = transport === 'tls' && origin.secure;
     const id = encodeBase64url(random.bytes(REQUEST_ID_BYTES));
-    c.set('request', { ...origin, id, secure, userAgent: readUserAgent(headers) });
+    const request = { ...origin, id, secure, userAgent: readUserAgent(headers) };
+    c.set('request', request);
     c.set('site', site);
     c.set('presentation', 'json');
     c.set('formActions', []);
+    return request;
   }
 
   function around(transport: 'tls' | 'plaintext'): MiddlewareHandler<HttpEnv> {
     return async (c, next) => {
       const startedMs = stopwatch.monotonicMs();
-      begin(c, transport);
+      const request = begin(c, transport);
       try {
         refuseOversized(c);
-        if (c.var.request.secure) await next();
+        if (request.secure) await next();
         else c.res = await answerCleartext(c, c.req.path, cleartext);
       } catch (thrown) {
         c.res = await replyToError(thrown, c, replies);
       }
       finishHeaders(c, hsts);
       log.info('request', {
-        requestId: c.var.request.id,
+        requestId: request.id,
         method: c.req.method.slice(0, 16),
-        route: c.var.request.secure ? routePattern(c) : 'cleartext',
+        route: request.secure ? routePattern(c) : 'cleartext',
         status: c.res.status,
         durationMs: Math.round((stopwatch.monotonicMs() - startedMs) * 100) / 100,
-        network: c.var.request.network,
+        network: request.network,
       });
     };
   }
