@@ -28,6 +28,8 @@ type Client = Awaited<ReturnType<Authority['clients']['add']>>['client'];
 
 export interface TestServerOptions {
   settings?: Partial<AuthorityGiven['settings']>;
+  /** A path in the issuer, as behind a proxy that serves several things; `/auth` for example. */
+  issuerPath?: string;
   /** Limits are wide by default, so that a test that is not about them does not meet them. */
   limits?: AuthorityGiven['limits'] | 'real';
   /** Sends mails for real; by default they are caught in `mails`. */
@@ -123,10 +125,15 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   // The issuer holds the port, so the sockets come first and the handlers after.
   let handle: (request: Request, peer: { address: string | undefined }) => Promise<Response>;
   let handlePlaintext: typeof handle;
+  const refusalHeaders: Record<string, string> = {};
   const listen = { host: 'localhost', port: 0 };
-  const https = await listenHttps({ ...listen, tls, handler: (request, peer) => handle(request, peer) });
+  const https = await listenHttps({
+    ...listen,
+    ...{ tls, refusalHeaders },
+    handler: (request, peer) => handle(request, peer),
+  });
   const plaintext = await listenPlaintext({ ...listen, handler: (request, peer) => handlePlaintext(request, peer) });
-  const issuer = options.settings?.issuer ?? `https://localhost:${https.port}`;
+  const issuer = options.settings?.issuer ?? `https://localhost:${https.port}${options.issuerPath ?? ''}`;
   const caught: MailTransport = { send: async (mail) => void mails.push(mail) };
   const authority = await composeAuthority({
     world: {
@@ -148,6 +155,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(options.limits === 'real' ? {} : { limits: { ...WIDE_LIMITS, ...options.limits } }),
   });
   const server = composeServer(authority, undefined);
+  Object.assign(refusalHeaders, server.refusalHeaders);
   handle = server.handler;
   handlePlaintext = server.plaintextHandler;
   if (options.jobs !== false) server.startJobs();

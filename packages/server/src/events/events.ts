@@ -10,7 +10,14 @@ import { createId, idCreatedAtMs } from '@countersign/protocol';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
-import { countOnOpenRow, deleteEventsBefore, insertEvent, listAlarms, selectAlarmsAfter, selectNewestId } from './table.ts';
+import {
+  countOnOpenRow,
+  deleteEventsBefore,
+  insertEvent,
+  listAlarms,
+  selectAlarmsAfter,
+  selectNewestId,
+} from './table.ts';
 
 export const EVENT_TYPES = {
   'user.created': { severity: 'info', rings: false, isCapped: false },

@@ -10,7 +10,6 @@
  */
 import { createHmac } from 'node:crypto';
 import { type CompactToken, createId, parseCompact } from '@countersign/protocol';
-import { CompactSign, compactVerify } from 'jose';
 import type { Events } from '../events/events.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Store, Transaction } from '../store/store.ts';
@@ -25,6 +24,7 @@ import {
   type KeyPurpose,
   planRotation,
 } from './rotation.ts';
+import { isSignedBy, signCompact } from './signature.ts';
 import { insertKey, type KeyRow, markActive, markRetired, markRetiring, selectKeys } from './table.ts';
 
 export type { PublicJwk } from './material.ts';
@@ -166,9 +166,8 @@ export class Keys {
     algorithm?: KeyAlgorithm;
   }): Promise<{ token: string; keyId: string }> {
     const key = this.#active(given.purpose, given.algorithm);
-    const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(given.claims)))
-      .setProtectedHeader({ alg: key.algorithm, typ: given.typ, kid: key.id })
-      .sign(key.material.signingKey);
+    const header = { alg: key.algorithm, typ: given.typ, kid: key.id };
+    const token = await signCompact(key.material, { header, claims: given.claims });
     return { token, keyId: key.id };
   }
 
@@ -184,9 +183,7 @@ export class Keys {
     const key = typeof kid === 'string' ? await this.#find(kid) : undefined;
     if (!key || key.purpose !== given.purpose) return { kind: 'refused', why: 'unknown_key' };
     if (alg !== key.algorithm) return { kind: 'refused', why: 'wrong_header' };
-    try {
-      await compactVerify(given.token, key.material.verifyingKey, { algorithms: [key.algorithm] });
-    } catch {
+    if (!isSignedBy(key.material, { ...parsed, algorithm: key.algorithm })) {
       return { kind: 'refused', why: 'bad_signature' };
     }
     return { kind: 'signed', keyId: key.id, isCompromised: key.compromisedAtMs !== undefined, parsed };

@@ -9,7 +9,7 @@
  * Format: 1 byte version (1), 12 bytes nonce, ciphertext, 16 bytes tag. A random 96-bit nonce under one key is safe to 2^32
  * values (NIST SP 800-38D §8.3); each use below has a key of its own.
  */
-import { createCipheriv, createDecipheriv, createHash, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync, type KeyObject } from 'node:crypto';
 import type { Random } from '../world/random.ts';
 
 const FORMAT_VERSION = 1;
@@ -36,15 +36,15 @@ export class SealBroken extends Error {
 }
 
 export class Sealer {
-  readonly #masterKey: Uint8Array;
+  readonly #masterKey: KeyObject;
   readonly #random: Random;
-  readonly #columnKey: Uint8Array;
+  readonly #columnKey: KeyObject;
 
   constructor(given: { masterKey: Uint8Array; random: Random }) {
     if (given.masterKey.length !== MASTER_KEY_BYTES) {
       throw new TypeError(`The master key must be ${MASTER_KEY_BYTES} bytes`);
     }
-    this.#masterKey = given.masterKey;
+    this.#masterKey = createSecretKey(given.masterKey);
     this.#random = given.random;
     this.#columnKey = this.#derive('column', '');
   }
@@ -82,13 +82,13 @@ export class Sealer {
     return decrypt(this.#derive('travel', purpose), purpose, sealed);
   }
 
-  #derive(use: string, context: string): Uint8Array {
+  #derive(use: string, context: string): KeyObject {
     // The context may be a whole token and HKDF's info is limited to 1,024 bytes: it enters as its hash.
-    const info = Buffer.concat([Buffer.from(`${use}\0`), createHash('sha256').update(context, 'utf8').digest()]);
-    return new Uint8Array(hkdfSync('sha256', this.#masterKey, 'countersign', info, 32));
+    const info = Buffer.concat([Buffer.from(`${use}\0`), hash('sha256', context, 'buffer')]);
+    return createSecretKey(new Uint8Array(hkdfSync('sha256', this.#masterKey, 'countersign', info, 32)));
   }
 
-  #encrypt(key: Uint8Array, additionalData: string, plain: Uint8Array): Uint8Array {
+  #encrypt(key: KeyObject, additionalData: string, plain: Uint8Array): Uint8Array {
     const nonce = this.#random.bytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(Buffer.from(additionalData, 'utf8'));
@@ -96,7 +96,7 @@ export class Sealer {
   }
 }
 
-function decrypt(key: Uint8Array, additionalData: string, sealed: Uint8Array): Uint8Array {
+function decrypt(key: KeyObject, additionalData: string, sealed: Uint8Array): Uint8Array {
   const what = `a sealed value of ${additionalData}`;
   if (sealed[0] !== FORMAT_VERSION || sealed.length < 1 + NONCE_BYTES + TAG_BYTES) throw new SealBroken(what);
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(1, 1 + NONCE_BYTES), {

@@ -99,11 +99,12 @@ export async function openAuthority(options: { limits?: AuthorityGiven['limits']
   }
 
   /** An approved code and what it takes to redeem it. */
-  async function approve({ client, user, session }: { client: Client; user: User; session: Session }) {
+  async function approve(of: { client: Client; user: User; session: Session; hasChallenge?: boolean }) {
+    const { client, user, session, hasChallenge = true } = of;
     const verifier = Buffer.from(random.bytes(32)).toString('base64url');
     const code = await authority.grants.issueCode({
       ...{ client, userId: user.id, sessionId: session.id, redirectUri: REDIRECT_URI, isRedirectUriSent: true },
-      codeChallenge: createHash('sha256').update(verifier).digest('base64url'),
+      codeChallenge: hasChallenge ? createHash('sha256').update(verifier).digest('base64url') : undefined,
       ...{ scope: ['accounts:read'], nonce: undefined, authTimeMs: session.createdAtMs, amr: session.amr },
     });
     return { code, verifier, redirectUri: REDIRECT_URI, address: HOME };

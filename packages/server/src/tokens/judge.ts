@@ -80,7 +80,10 @@ export class Judge {
     if (read.kind === 'expired' || read.kind === 'not_yet_valid') return { kind: 'refused', why: read.kind };
     if (read.kind !== 'claims') return { kind: 'judged', verdict: 'forged', keyId, why: 'claims', row: undefined };
     const { verdict, row } = await this.check(String(jti), digestOf(parsed.signingInput));
-    if (verdict === 'live' && row) return { kind: 'judged', verdict, keyId, why: '', claims: read.claims, row };
+    if (verdict === 'live' && row) {
+      if (!isRowOf(row, read.claims)) return { kind: 'judged', verdict: 'tampered', keyId, why: 'row', row };
+      return { kind: 'judged', verdict, keyId, why: '', claims: read.claims, row };
+    }
     if (verdict === 'unknown' || verdict === 'live') {
       const isOurs = this.#buckets.isOurs('access', String(jti), eb);
       return { kind: 'judged', verdict: isOurs ? 'unknown' : 'forged', keyId, why: 'no_record', row: undefined };
@@ -109,4 +112,14 @@ export class Judge {
     if (row.supersededAtMs !== undefined && nowMs >= row.supersededAtMs) return 'superseded';
     return nowMs >= row.expiresAtMs ? 'expired' : 'live';
   }
+}
+
+/**
+ * Whether the row says of the token what its signed and recorded bytes say. They differ where somebody wrote in the database: a row
+ * made another user's must not make its token that user's.
+ */
+function isRowOf(row: TokenRow, claims: AccessTokenClaims): boolean {
+  return (
+    claims.sub === (row.userId ?? row.clientId) && claims.client_id === row.clientId && claims.aud === row.audience
+  );
 }
