@@ -23,16 +23,20 @@ const store = openSqliteStore({
 const acknowledge = (line: string): void => void writeSync(1, `${line}\n`);
 
 const grantText = `INSERT INTO oauth_grant (id, client_id, user_id, scope, audience, auth_time_ms, amr, created_at_ms,
-  idle_expires_at_ms, expires_at_ms, generation) VALUES ($1, 'oauth2client_1', 'user_1', '', '', 0, '[]', 0, 0, 0, 1)`;
+  idle_expires_at_ms, expires_at_ms, generation, proof)
+  VALUES ($1, 'oauth2client_1', 'user_1', '', '', 0, '[]', 0, 0, 0, 1, x'00')`;
 
 await store.write(async (tx) => {
   await tx.run(
-    "INSERT INTO app_user (id, email, created_at_ms) VALUES ('user_1', 'a@example.org', 0) ON CONFLICT DO NOTHING",
+    `INSERT INTO app_user (id, email, created_at_ms, proof) VALUES ('user_1', 'a@example.org', 0, x'00')
+     ON CONFLICT DO NOTHING`,
   );
   await tx.run(`INSERT INTO client (id, name, confidential, auth_method, redirect_uris, grant_types, scopes, audience,
     resource_server_for, allowed_origins, single_active, access_lifetime_seconds, refresh_idle_seconds,
-    refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, created_at_ms)
-    VALUES ('oauth2client_1', 'One', 1, 'client_secret_basic', '[]', '[]', '', '', '[]', '[]', 'off', 900, 0, 0, 0, 0, 9, 0)
+    refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, created_at_ms,
+    proof)
+    VALUES ('oauth2client_1', 'One', 1, 'client_secret_basic', '[]', '[]', '', '', '[]', '[]', 'off', 900, 0, 0, 0, 0, 9, 0,
+    x'00')
     ON CONFLICT DO NOTHING`);
 });
 acknowledge('ready');

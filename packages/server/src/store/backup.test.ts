@@ -43,7 +43,7 @@ function open(): SqliteStore {
 }
 
 const addUser = (store: SqliteStore, id: string): Promise<number> =>
-  store.write((tx) => tx.run('INSERT INTO app_user (id, email, created_at_ms) VALUES ($1, $1, 0)', id));
+  store.write((tx) => tx.run("INSERT INTO app_user (id, email, created_at_ms, proof) VALUES ($1, $1, 0, x'00')", id));
 
 const users = async (store: Pick<SqliteStore, 'read'>): Promise<string[]> =>
   (await store.read.all<{ id: string }>('SELECT id FROM app_user ORDER BY id')).map((row) => row.id);
@@ -121,7 +121,7 @@ test('a restore gives back the copy, raises the epoch, keeps the replaced databa
       seen = copy;
       ended = await endedIn(copy);
       await copy.store.write((tx) =>
-        tx.run("INSERT INTO app_user (id, email, created_at_ms) VALUES ('user_x', 'x', 0)"),
+        tx.run("INSERT INTO app_user (id, email, created_at_ms, proof) VALUES ('user_x', 'x', 0, x'00')"),
       );
     },
   });

@@ -86,7 +86,11 @@ test('writes of one turn share one commit, and more than MAX_BATCH do not', asyn
   const { store } = openFresh();
   const addUser = (id: number) => (): Promise<number> =>
     store.write((tx) =>
-      tx.run('INSERT INTO app_user (id, email, created_at_ms) VALUES ($1, $2, 0)', `user_${id}`, `${id}@example.org`),
+      tx.run(
+        "INSERT INTO app_user (id, email, created_at_ms, proof) VALUES ($1, $2, 0, x'00')",
+        `user_${id}`,
+        `${id}@example.org`,
+      ),
     );
   await Promise.all(Array.from({ length: 64 }, (_, index) => addUser(index)()));
   assert.deepEqual(store.counts, { commits: 1, writes: 64 });
