@@ -34,28 +34,34 @@ export function rotationStatements(rotation: Rotation): [Statement, ...Statement
     },
     { text: 'UPDATE access_token SET superseded_at_ms = $2 WHERE jti = $1', values: [previousTokenId, nowMs + 10_000] },
     {
-      text: "INSERT INTO invalidation (at_ms, kind, subject_id, audience) VALUES ($1, 'token', $2, 'api')",
-      values: [nowMs, previousTokenId],
+      text: "INSERT INTO invalidation (at_ms, kind, subject_id, audience, until_ms) VALUES ($1, 'token', $2, 'api', $3)",
+      values: [nowMs, previousTokenId, nowMs + 900_000],
     },
   ];
 }
+
+/** Nothing here asks whether a row is the authority's own. */
+const NO_PROOF = new Uint8Array(33);
 
 /** What must exist before grants `grant_0 … grant_<count - 1>` can be rotated. */
 export function seedStatements(count: number): Statement[] {
   const grants = Array.from({ length: count }, (_, index) => ({
     text: `INSERT INTO oauth_grant (id, client_id, user_id, scope, audience, auth_time_ms, amr, created_at_ms,
-           idle_expires_at_ms, expires_at_ms, generation, record)
-           VALUES ($1, 'oauth2client_1', 'user_1', '', 'api', 0, '[]', 0, 0, 0, 1, $2)`,
-    values: [`grant_${index}`, new Uint8Array(32)],
+           idle_expires_at_ms, expires_at_ms, generation, record, proof)
+           VALUES ($1, 'oauth2client_1', 'user_1', '', 'api', 0, '[]', 0, 0, 0, 1, $2, $3)`,
+    values: [`grant_${index}`, new Uint8Array(32), NO_PROOF],
   }));
   return [
-    { text: "INSERT INTO app_user (id, email, created_at_ms) VALUES ('user_1', 'a@example.org', 0)", values: [] },
+    {
+      text: "INSERT INTO app_user (id, email, created_at_ms, proof) VALUES ('user_1', 'a@example.org', 0, $1)",
+      values: [NO_PROOF],
+    },
     {
       text: `INSERT INTO client (id, name, confidential, auth_method, redirect_uris, grant_types, scopes, audience,
              resource_server_for, allowed_origins, single_active, access_lifetime_seconds, refresh_idle_seconds,
-             refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, created_at_ms)
-             VALUES ('oauth2client_1', 'One', 1, 'none', '[]', '[]', '', '', '[]', '[]', 'off', 900, 0, 0, 0, 0, 9, 0)`,
-      values: [],
+             refresh_absolute_seconds, grace_seconds, overlap_seconds, max_live_tokens, created_at_ms, proof)
+             VALUES ('oauth2client_1', 'One', 1, 'none', '[]', '[]', '', '', '[]', '[]', 'off', 900, 0, 0, 0, 0, 9, 0, $1)`,
+      values: [NO_PROOF],
     },
     ...grants,
   ];

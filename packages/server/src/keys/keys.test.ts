@@ -205,3 +205,30 @@ test('JT-16 across a rotation old tokens verify until nobody can hold one, then 
   );
   assert.equal(row?.sealed_private.length, 0);
 });
+
+test('retired keys, of which a daily rotation leaves hundreds a year, are listed and otherwise not read', async () => {
+  const own = keysOver(opened.random.bytes(32));
+  try {
+    await own.keys.prepare();
+    const living = (await own.keys.list()).length;
+    for (let day = 0; day < 5; day++) {
+      own.clock.pass(86_400_000);
+      await own.keys.rotate();
+      own.clock.pass(31 * 60_000);
+      await own.keys.rotate();
+    }
+    assert.equal((await own.keys.list()).length, living + 5);
+    let read = 0;
+    const all: typeof own.store.read.all = async (...asked) => {
+      const rows = await own.store.read.all<object>(...asked);
+      read += rows.length;
+      return rows as never[]; // handed on as they are
+    };
+    const counted = { ...own.store, read: { ...own.store.read, all }, write: own.store.write.bind(own.store) };
+    const { keys: watched } = keysOver(opened.random.bytes(32), { ...own, store: counted as typeof own.store });
+    await assert.rejects(watched.reload(), SealBroken, 'under a wrong master key: only the reading is looked at');
+    assert.equal(read, living);
+  } finally {
+    await own.close();
+  }
+});

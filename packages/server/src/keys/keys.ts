@@ -25,7 +25,15 @@ import {
   planRotation,
 } from './rotation.ts';
 import { isSignedBy, signCompact } from './signature.ts';
-import { insertKey, type KeyRow, markActive, markRetired, markRetiring, selectKeys } from './table.ts';
+import {
+  insertKey,
+  type KeyRow,
+  markActive,
+  markRetired,
+  markRetiring,
+  selectKeys,
+  selectLivingKeys,
+} from './table.ts';
 
 export type { PublicJwk } from './material.ts';
 export { JWKS_CACHE_MS, type KeyAlgorithm, type KeyLife, type KeyPurpose, type KeyState } from './rotation.ts';
@@ -95,7 +103,7 @@ export class Keys {
     const rotateNow = options.now === undefined ? {} : { rotateNow: options.now };
     const nowMs = this.#clock.now();
     const planned = planRotation({
-      keys: await selectKeys(this.#store.read),
+      keys: await selectLivingKeys(this.#store.read),
       wanted: this.#wanted,
       nowMs,
       ...rotateNow,
@@ -106,7 +114,7 @@ export class Keys {
       planned.flatMap((change) => (change.kind === 'create' ? [this.#newKey(change.keyKind, change.state)] : [])),
     );
     const changes = await this.#store.write(async (tx) => {
-      const plan = planRotation({ keys: await selectKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
+      const plan = planRotation({ keys: await selectLivingKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
       for (const change of plan) await this.#apply(tx, change, material);
       return plan;
     });
@@ -118,8 +126,7 @@ export class Keys {
   async reload(): Promise<void> {
     this.#loadedAtMs = this.#clock.now();
     const loaded = new Map<string, LoadedKey>();
-    for (const row of await selectKeys(this.#store.read)) {
-      if (row.state === 'retired') continue;
+    for (const row of await selectLivingKeys(this.#store.read)) {
       const known = this.#loaded.get(row.id);
       const material = known?.material ?? openMaterial(row, this.#sealer.open(place(row.id), row.sealedPrivate));
       loaded.set(row.id, { ...row, material });

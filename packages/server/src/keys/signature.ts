@@ -1,6 +1,5 @@
 import { createHmac, type KeyObject, sign, timingSafeEqual, verify } from 'node:crypto';
 import { promisify } from 'node:util';
-import { derFromJose, joseFromDer } from './ecdsa-form.ts';
 import type { KeyMaterial } from './material.ts';
 import type { KeyAlgorithm } from './rotation.ts';
 
@@ -13,6 +12,9 @@ export interface JwsHeader {
   typ: string;
   kid: string;
 }
+
+/** r ‖ s, each the size of the curve's order (RFC 7518 §3.4). */
+const JOSE_ENCODING = 'ieee-p1363';
 
 const signOnThread = promisify(
   (algorithm: string, data: Uint8Array, key: KeyObject, done: (error: Error | null, signature: Buffer) => void) =>
@@ -39,10 +41,8 @@ export function isSignedBy(
   const data = Buffer.from(signed.signingInput, 'ascii');
   const key = material.verifyingKey;
   switch (algorithm) {
-    case 'ES256': {
-      const der = derFromJose(signature);
-      return der !== undefined && verify('sha256', data, key, der);
-    }
+    case 'ES256':
+      return verify('sha256', data, { key, dsaEncoding: JOSE_ENCODING }, signature);
     case 'Ed25519':
       return verify(null, data, key, signature);
     case 'RS256':
@@ -57,7 +57,7 @@ export function isSignedBy(
 async function signatureOf(algorithm: KeyAlgorithm, key: KeyObject, data: Uint8Array): Promise<Buffer> {
   switch (algorithm) {
     case 'ES256':
-      return joseFromDer(sign('sha256', data, key));
+      return sign('sha256', data, { key, dsaEncoding: JOSE_ENCODING });
     case 'Ed25519':
       return sign(null, data, key);
     case 'RS256':

@@ -56,7 +56,7 @@ test('every handle carries the pragmas that durability and confinement rest on',
     foreign_keys: 1,
     trusted_schema: 0,
     busy_timeout: 5000,
-    cache_size: -16384,
+    cache_size: -8192,
     temp_store: 2,
   };
   assert.deepEqual(store.pragmas(), {

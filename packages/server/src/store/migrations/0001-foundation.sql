@@ -44,8 +44,10 @@ CREATE TABLE invalidation (
   at_ms       INTEGER NOT NULL,
   kind        TEXT NOT NULL,                 -- token | grant | client | user | key | session
   subject_id  TEXT NOT NULL,
-  audience    TEXT                           -- whose resource servers are concerned; null: all
+  audience    TEXT,                          -- whose resource servers are concerned; null: all
+  until_ms    INTEGER NOT NULL               -- concerns no token that could be accepted after this: swept then, in any order
 );
+CREATE INDEX invalidation_until ON invalidation (until_ms);
 
 CREATE TABLE app_user (
   proof           BLOB NOT NULL,
@@ -119,7 +121,7 @@ CREATE TABLE bucket_key (
 -- Mails on their way. The body holds a link: sealed, and erased once sent.
 CREATE TABLE mail (
   id               TEXT PRIMARY KEY,         -- mail_…
-  sealed_mail      BLOB,                     -- JSON {to, subject, text, html}; null once sent or given up; zeros: never was one
+  sealed_mail      BLOB,                     -- JSON {to, subject, text, html}; null once sent or given up; zeros until swept: never was one
   created_at_ms    INTEGER NOT NULL,
   next_attempt_ms  INTEGER,                  -- null: done
   attempts         INTEGER NOT NULL DEFAULT 0,
@@ -128,6 +130,7 @@ CREATE TABLE mail (
   failed_at_ms     INTEGER
 );
 CREATE INDEX mail_due ON mail (next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX mail_pretended ON mail (id) WHERE next_attempt_ms IS NULL AND sealed_mail IS NOT NULL;
 
 CREATE TABLE browser_session (
   proof             BLOB NOT NULL,
@@ -144,6 +147,8 @@ CREATE TABLE browser_session (
 );
 CREATE UNIQUE INDEX browser_session_digest ON browser_session (digest);
 CREATE INDEX browser_session_user ON browser_session (user_id);
+CREATE INDEX browser_session_expiry ON browser_session (expires_at_ms);
+CREATE INDEX browser_session_end ON browser_session (ended_at_ms) WHERE ended_at_ms IS NOT NULL;
 
 -- One login by mail: link and code of one mail, for one starting browser.
 CREATE TABLE magic_link (
@@ -228,6 +233,7 @@ CREATE INDEX authorization_code_expiry ON authorization_code (expires_at_ms);
 
 -- Consent given by a user to a confidential client, remembered.
 CREATE TABLE consent (
+  proof        BLOB NOT NULL,
   user_id      TEXT NOT NULL,
   client_id    TEXT NOT NULL,
   scope        TEXT NOT NULL,
