@@ -7,6 +7,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type Browser, codeIn, startTestServer, type TestServer, type TokenSet } from '@countersign/testkit';
 
+import { authorize } from '../scenarios/oauth-calls.ts';
+
 type Row = Record<string, string | number | bigint | Uint8Array | null>;
 
 describe('a written database', () => {
@@ -138,6 +140,18 @@ describe('a written database', () => {
     const answer = await server.post('/oauth2/token', form);
     assert.equal(answer.status, 401);
     await assertRings();
+  });
+
+  test('attack: a consent row of his own, for his own application, asks her all the same', async () => {
+    const his = await server.addClient({ name: 'Mallory’s' });
+    await server.obtainCode({ browser: ada, client: app.client });
+    const row = await read('SELECT * FROM consent WHERE user_id = $1', adaId);
+    assert.ok(row);
+    await insert('consent', { ...row, client_id: his.client.id });
+    const asked = async (to: typeof app) => (await authorize(ada, to)).page.text.includes('name="decision"');
+    assert.equal(await asked(his), true);
+    await assertRings();
+    assert.equal(await asked(app), false, 'the real one still counts');
   });
 
   test('attack: a grant whose scope somebody widened is refreshed into nothing', async () => {

@@ -41,7 +41,8 @@ const MINTED: Forgery[] = [
     name: 'minted with a tag made by the leaked bucket key: unknown, as a lost row would be',
     claims(scene) {
       const jti = inventedId('acctok', scene.server.clock.now());
-      return minted(scene, { jti, eb: scene.leak.tagged('access', jti) });
+      const { exp } = minted(scene);
+      return minted(scene, { jti, eb: scene.leak.tagged('access', `${jti}.${exp}`) });
     },
     places: EVERYWHERE,
   },
@@ -151,7 +152,8 @@ const REWRITTEN: Forgery[] = [
     alarm: 'tampered',
     claims(scene) {
       const jti = String(partsOf(scene.ada.tokens.access_token).claims.jti);
-      return minted(scene, { jti, eb: scene.leak.tagged('access', jti) });
+      const { exp } = minted(scene);
+      return minted(scene, { jti, eb: scene.leak.tagged('access', `${jti}.${exp}`) });
     },
   },
 ];

@@ -150,6 +150,14 @@ export class Buckets {
   }
 }
 
+/**
+ * What the tag of an access token names: the token and its end. Rows are swept after that end; with the jti alone, a thief of the key
+ * could give an old token of his own a new life, and be *unknown*, which does not ring (docs/decisions/0013).
+ */
+export function endingId(jti: string, exp: number): string {
+  return `${jti}.${exp}`;
+}
+
 /** SHA-256 of a token's signing input, the identity of its bytes. */
 export function digestOf(signingInput: string): Uint8Array {
   return hash('sha256', signingInput, 'buffer');

@@ -9,17 +9,25 @@ export interface RowName {
 
 /** A row's name and terms in one spelling: each term with its type and length, so that no two rows spell alike. */
 export function spellRow(row: RowName, terms: readonly RowTerm[]): Buffer {
-  return Buffer.concat([row.table, row.id, ...terms].flatMap(spellTerm));
+  // Text is gathered and encoded once: a row is spelled at each reading of it.
+  const parts: Uint8Array[] = [];
+  let text = '';
+  for (const term of [row.table, row.id, ...terms]) {
+    if (term instanceof Uint8Array) {
+      parts.push(Buffer.from(`${text}b${term.length}:`, 'utf8'), term);
+      text = '';
+    } else text += spellTerm(term);
+  }
+  return Buffer.concat([...parts, Buffer.from(text, 'utf8')]);
 }
 
-function spellTerm(term: RowTerm): Buffer[] {
-  if (term === undefined) return [Buffer.from('u;')];
-  if (typeof term === 'number' || typeof term === 'boolean') return [Buffer.from(`${typeof term}:${term};`)];
-  if (typeof term === 'string') return framed('s', Buffer.from(term, 'utf8'));
-  if (term instanceof Uint8Array) return framed('b', Buffer.from(term));
-  return framed('l', Buffer.from(JSON.stringify(term), 'utf8'));
+function spellTerm(term: Exclude<RowTerm, Uint8Array>): string {
+  if (term === undefined) return 'u;';
+  if (typeof term === 'number' || typeof term === 'boolean') return `${typeof term}:${term};`;
+  return typeof term === 'string' ? framed('s', term) : framed('l', JSON.stringify(term));
 }
 
-function framed(type: string, bytes: Buffer): Buffer[] {
-  return [Buffer.from(`${type}${bytes.length}:`), bytes];
+/** With its length in bytes of UTF-8. */
+function framed(type: string, text: string): string {
+  return `${type}${Buffer.byteLength(text, 'utf8')}:${text}`;
 }

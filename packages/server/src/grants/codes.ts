@@ -127,9 +127,9 @@ export class Codes {
   async #isInForce(tx: Transaction, client: Client, code: AuthorizationCode): Promise<boolean> {
     const { users, clients, sessions } = this.#given;
     const user = await users.standing(code.userId, tx);
-    const now = await clients.findIn(tx, client.id);
+    const now = await clients.standing(tx, client.id);
     if (!user || user.disabled || code.createdAtMs <= user.deadBeforeMs) return false;
-    if (!now || now.disabledAtMs !== undefined || code.createdAtMs <= now.deadBeforeMs) return false;
+    if (!now || now.disabled || code.createdAtMs <= now.deadBeforeMs) return false;
     return (await sessions.inForce(code.sessionId, tx)) !== undefined;
   }
 

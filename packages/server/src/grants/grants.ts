@@ -140,8 +140,8 @@ export class Grants {
     const prepared = await tokens.prepare({ client, user: undefined, scope });
     await store.write(async (tx) => {
       // A token recorded for a client that was disabled meanwhile would come to life when the client is enabled again.
-      const current = await clients.findIn(tx, client.id);
-      if (!current || current.disabledAtMs !== undefined) throw noClient();
+      const current = await clients.standing(tx, client.id);
+      if (!current || current.disabled) throw noClient();
       await tokens.record(tx, prepared);
     });
     return {
@@ -152,9 +152,12 @@ export class Grants {
     };
   }
 
-  /** Which grant a refresh token belongs to, if it is genuine, and whether it could be used now. Changes nothing. */
-  async ofRefreshToken(token: string): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
-    return this.#refreshing.find(token);
+  /** Which grant a refresh token belongs to, if it is genuine, and whether it could be used now. Ends nothing; a forgery rings. */
+  async ofRefreshToken(
+    token: string,
+    from: { address: string; client?: Client },
+  ): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
+    return this.#refreshing.find(token, from);
   }
 
   /** A code that is good and unused, for whoever saw it in the clear. */

@@ -136,6 +136,14 @@ const table: [string, Case, RefreshDecision][] = [
       presented: { ...PREVIOUS, isPrevious: false },
       grant: { hasPreviousRecord: false, hasSealedResponse: false, rotatedFrom: undefined },
     },
+    CLUMSY,
+  ],
+  [
+    'after such a restore one that is older still was copied',
+    {
+      presented: { ...PREVIOUS, generation: PREVIOUS.generation - 1, isPrevious: false },
+      grant: { hasPreviousRecord: false, hasSealedResponse: false, rotatedFrom: undefined },
+    },
     THEFT,
   ],
   [

@@ -63,6 +63,19 @@ export type RefreshDecision =
   | { kind: 'forged' }
   | { kind: 'tampered' };
 
+/** Whether a signed token is one that the authority did not write. Undefined for one of ours, whatever it is still worth. */
+export function forgeryOf(
+  grant: Pick<GrantState, 'generation' | 'hasPreviousRecord'> | undefined,
+  presented: Presented,
+): 'forged' | 'tampered' | undefined {
+  const age = grant && grant.generation - presented.generation;
+  const isRecorded = age === 0 || (age === 1 && grant?.hasPreviousRecord === true);
+  if (isRecorded && (age === 0 ? presented.isCurrent : presented.isPrevious)) return undefined;
+  // Of older ones, and of a predecessor whose record a restore lost, only the tag can tell.
+  if (!presented.isOurs) return 'forged';
+  return isRecorded ? 'tampered' : undefined;
+}
+
 export function decideRefresh(given: {
   grant: GrantState | undefined;
   presented: Presented;
@@ -70,15 +83,11 @@ export function decideRefresh(given: {
   nowMs: number;
 }): RefreshDecision {
   const { grant, presented, presenter, nowMs } = given;
-  if (!grant) return presented.isOurs ? { kind: 'refuse', why: 'unknown' } : { kind: 'forged' };
-  const age = grant.generation - presented.generation;
   // First what it is: a forgery is named as such whoever presents it, and whatever became of the grant.
-  if (age < 0) return presented.isOurs ? { kind: 'refuse', why: 'unknown' } : { kind: 'forged' };
-  if (age === 0 && !presented.isCurrent) return { kind: presented.isOurs ? 'tampered' : 'forged' };
-  const isRecorded = age === 1 && grant.hasPreviousRecord;
-  if (isRecorded && !presented.isPrevious) return { kind: presented.isOurs ? 'tampered' : 'forged' };
-  // Of older ones, and of a predecessor whose record a restore lost, only the tag can tell.
-  if (age > 0 && !isRecorded && !presented.isOurs) return { kind: 'forged' };
+  const forgery = forgeryOf(grant, presented);
+  if (forgery) return { kind: forgery };
+  const age = grant ? grant.generation - presented.generation : -1;
+  if (!grant || age < 0) return { kind: 'refuse', why: 'unknown' };
   // It is one of ours. Then who presents it, and whether there is still something to refresh.
   if (presenter.clientId !== grant.clientId) return { kind: 'refuse', why: 'other_client' };
   if (grant.hasEnded || !grant.isInForce) return { kind: 'refuse', why: 'revoked' };
@@ -90,5 +99,7 @@ export function decideRefresh(given: {
     return grant.repeats < MAX_REPEATS ? { kind: 'repeat' } : { kind: 'refuse', why: 'repeated_too_often' };
   }
   const isRetry = sinceRotationMs <= RETRY_MS && presenter.address === grant.rotatedFrom;
-  return { kind: 'replayed', rings: !isRetry };
+  // A rotation known only from the journal: the crash before the restore may have eaten its answer, and the client retries.
+  const isEatenAnswer = age === 1 && grant.rotatedFrom === undefined;
+  return { kind: 'replayed', rings: !isRetry && !isEatenAnswer };
 }

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { createId } from '@countersign/protocol';
 import fc from 'fast-check';
 import type { Client } from '../clients/clients.ts';
 import { OAuthError } from '../oauth/oauth.ts';
 import { claimsOf, HOME, openAuthority } from '../testing/testing.ts';
 import type { TokenResponse } from './grants.ts';
+import { revokePresented } from './revoking.ts';
 
 const opened = await openAuthority();
 after(opened.close);
@@ -197,4 +199,19 @@ test('a client disabled and enabled again while a refresh was under way gets not
   await authority.clients.enable(authenticated.id);
   // The request was authenticated before: what it holds of the client is what was true then.
   assert.ok((await attempt(refresh(authenticated, second.refresh_token))) instanceof OAuthError);
+});
+
+test('a forged refresh token rings where it is given back, too, and ends nothing', async () => {
+  clock.pass(60_000);
+  const { refresh_token: own } = await obtainTokens({ client, ...(await addUser('finn@example.com')) });
+  const rung = async (claims: object) => {
+    const before = (await alarmTypes()).length;
+    const token = await forge('refresh', 'rt+jwt', { ...claimsOf(own), ...claims });
+    await revokePresented({ ...authority, store }, { client, token, address: HOME });
+    return (await alarmTypes()).slice(before).join();
+  };
+  assert.equal(await rung({ sub: 'x' }), 'alarm.forged');
+  assert.equal(await rung({ gid: createId('grant', clock.now(), new Uint8Array(8)) }), 'alarm.forged');
+  assert.equal(await rung({ iat: 1 }), 'alarm.tampered');
+  assert.ok((await refresh(client, own)).access_token);
 });

@@ -5,7 +5,7 @@ import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
 import type { Transaction } from '../store/store.ts';
 import type { PreparedToken } from '../tokens/tokens.ts';
 import { type EndReason, type GrantParts, invalidScope, type TokenResponse } from './grants.ts';
-import { decideRefresh, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
+import { decideRefresh, forgeryOf, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
 import type { AuthorizationCode, GrantRow, NewGrant } from './rows.ts';
 import { countRepeat, rotateGrant } from './table.ts';
 
@@ -28,6 +28,16 @@ export interface BegunGrant {
   grant: NewGrant;
   accessToken: PreparedToken;
   response: TokenResponse;
+}
+
+interface SeenForgery {
+  verdict: 'forged' | 'tampered';
+  keyId: string;
+  address: string;
+  /** Who presented it, where somebody authenticated. */
+  client?: Client | undefined;
+  /** Whose token it was made from: only where its record names it. */
+  grant?: GrantRow | undefined;
 }
 
 /**
@@ -120,17 +130,29 @@ export class Refreshing {
     throw badRefreshToken();
   }
 
-  /** Whose a refresh token is, if it is genuine: recorded now, or of an older generation with our tag. Changes nothing. */
-  async find(token: string): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
+  /**
+   * Whose a refresh token is, if it is genuine: recorded now, or of an older generation with our tag. Ends nothing; a forgery rings
+   * wherever it is shown.
+   */
+  async find(
+    token: string,
+    from: { address: string; client?: Client },
+  ): Promise<{ grant: GrantRow; isGood: boolean } | undefined> {
     const { keys, store, clock } = this.#given;
     const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token });
     if (verified.kind === 'refused') return undefined;
-    const claims = readClaims(verified.parsed.claims, this.#given.issuer);
+    const { keyId, parsed } = verified;
+    const claims = readClaims(parsed.claims, this.#given.issuer);
     const grant = claims && (await this.#given.rows.grant(store.read, claims.gid));
-    if (!claims || !grant) return undefined;
-    const { isCurrent, isOurs } = this.#recognise(grant, claims, digestOf(verified.parsed.signingInput));
-    const isOlder = claims.gen < grant.generation && isOurs;
-    if (!isCurrent && !isOlder) return undefined;
+    const presented = claims && this.#recognise(grant, claims, digestOf(parsed.signingInput));
+    const state = grant && { ...grant, hasPreviousRecord: grant.previousRecord !== undefined };
+    const forgery = presented ? forgeryOf(state, presented) : 'forged';
+    if (forgery) {
+      await this.#ring({ verdict: forgery, keyId, ...from, grant: forgery === 'tampered' ? grant : undefined });
+      return undefined;
+    }
+    if (!grant || !presented || presented.generation > grant.generation) return undefined;
+    const { isCurrent } = presented;
     const isOpen = grant.endedAtMs === undefined && clock.now() < Math.min(grant.idleExpiresAtMs, grant.expiresAtMs);
     return { grant, isGood: isCurrent && isOpen };
   }
@@ -209,9 +231,9 @@ export class Refreshing {
     return store.write(async (tx) => {
       const nowMs = clock.now();
       const user = await users.standing(userId, tx);
-      const currentClient = await clients.findIn(tx, client.id);
+      const currentClient = await clients.standing(tx, client.id);
       if (!user || user.disabled || grant.createdAtMs <= user.deadBeforeMs) throw badRefreshToken();
-      if (!currentClient || currentClient.disabledAtMs !== undefined) throw badRefreshToken();
+      if (!currentClient || currentClient.disabled) throw badRefreshToken();
       if (grant.createdAtMs <= currentClient.deadBeforeMs) throw badRefreshToken();
       const isFirst = await rotateGrant(tx, {
         id: grant.id,
@@ -264,22 +286,20 @@ export class Refreshing {
     return { token, record: buckets.record(jti, token.slice(0, token.lastIndexOf('.'))) };
   }
 
-  async #refuseForged(seen: {
-    verdict: 'forged' | 'tampered';
-    keyId: string;
-    address: string;
-    client: Client;
-    grant?: GrantRow | undefined;
-  }): Promise<never> {
+  async #refuseForged(seen: SeenForgery): Promise<never> {
+    await this.#ring(seen);
+    throw badRefreshToken();
+  }
+
+  async #ring(seen: SeenForgery): Promise<void> {
     await this.#given.events.record({
       type: `alarm.${seen.verdict}`,
       keyId: seen.keyId,
-      clientId: seen.client.id,
+      clientId: seen.client?.id,
       userId: seen.grant?.userId,
       address: seen.address,
       detail: { token: 'refresh', ...(seen.grant && { grant: seen.grant.id }) },
     });
-    throw badRefreshToken();
   }
 
   async #refuseReplay(seen: { grant: GrantRow; address: string; rings: boolean }): Promise<never> {

@@ -18,7 +18,7 @@ export async function revokePresented(
 ): Promise<void> {
   const { grants, tokens, store } = given;
   const { client, token, address } = presented;
-  const refresh = await grants.ofRefreshToken(token);
+  const refresh = await grants.ofRefreshToken(token, { address, client });
   if (refresh) {
     if (refresh.grant.clientId !== client.id) return refuseForeign(given, { client, address });
     // An older generation of the family is still the client's word that the family shall end.

@@ -9,7 +9,7 @@
  * the purpose, signature. A signature is half a proof: the caller still owes `eb` form, claims and record.
  */
 import { createHmac } from 'node:crypto';
-import { type CompactToken, createId, parseCompact } from '@countersign/protocol';
+import { type CompactToken, createId, isAccessTokenType, parseCompact, TOKEN_TYPES } from '@countersign/protocol';
 import type { Events } from '../events/events.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Store, Transaction } from '../store/store.ts';
@@ -186,7 +186,7 @@ export class Keys {
     if (Object.keys(parsed.header).some((member) => !HEADER_MEMBERS.has(member))) {
       return { kind: 'refused', why: 'wrong_header' };
     }
-    if (typ !== given.typ) return { kind: 'refused', why: 'wrong_type' };
+    if (!isTyp(typ, given.typ)) return { kind: 'refused', why: 'wrong_type' };
     const key = typeof kid === 'string' ? await this.#find(kid) : undefined;
     if (!key || key.purpose !== given.purpose) return { kind: 'refused', why: 'unknown_key' };
     if (alg !== key.algorithm) return { kind: 'refused', why: 'wrong_header' };
@@ -281,6 +281,11 @@ export class Keys {
         return this.#events.append(tx, { type: 'key.retired', keyId: change.keyId });
     }
   }
+}
+
+/** Access tokens have two spellings of their type (RFC 9068 §4); what a verifier takes for one is judged as one here. */
+function isTyp(typ: unknown, wanted: string): boolean {
+  return wanted === TOKEN_TYPES.access ? isAccessTokenType(typ) : typ === wanted;
 }
 
 function macUnder(key: LoadedKey, message: string): Uint8Array {

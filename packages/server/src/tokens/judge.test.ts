@@ -13,6 +13,9 @@ const ada = await addUser('ada@example.com');
 
 const issue = async () => (await obtainTokens({ client, ...ada })).access_token;
 
+const TAMPERED = 'tampered, alarm.tampered';
+const FORGED = 'forged, alarm.forged';
+
 /** The verdict on a token, and what it rang. */
 async function judged(token: string): Promise<string> {
   clock.pass(1);
@@ -51,11 +54,19 @@ test('EB-02 a row lost under a token of ours: unknown, noted, no alarm', async (
   assert.equal(await judged(token), 'unknown, token.unknown');
 });
 
+test('EB-02 with the signing key, an own token whose row was swept, given a new life: forged, not unknown', async () => {
+  const token = await issue();
+  clock.pass((client.accessLifetimeSeconds + 600) * 1_000);
+  while ((await tokens.sweep(1_000)).deleted > 0);
+  const iat = Math.floor(clock.now() / 1_000);
+  for (const claims of [{ iat, exp: iat + 900 }, { exp: iat + 900 }]) {
+    assert.equal(await judged(await forge('access', 'at+jwt', { ...claimsOf(token), ...claims })), FORGED);
+  }
+});
+
 /** With the stolen signing key: an own token with some claims changed. */
 const changed = async (claims: object) => forge('access', 'at+jwt', { ...claimsOf(await issue()), ...claims });
 const sub = createId('user', clock.now(), random.bytes(8));
-const TAMPERED = 'tampered, alarm.tampered';
-const FORGED = 'forged, alarm.forged';
 const bucket = () => Buffer.from(random.bytes(48)).toString('base64url');
 
 for (const [what, claims, expected] of [
@@ -176,4 +187,14 @@ test('live tokens are capped: by grant where nothing supersedes, by client alway
   await assert.rejects(grants.clientCredentials(small, undefined), { code: 'rate_limited.live_tokens' });
   clock.pass(small.accessLifetimeSeconds * 1_000);
   assert.ok((await grants.clientCredentials(small, undefined)).access_token);
+});
+
+test('a clock that is set back keeps no old count of live tokens', async () => {
+  const { client: small } = await addClient({ redirectUris: [], grantTypes: ['client_credentials'], maxLiveTokens: 2 });
+  for (let made = 0; made < 2; made++) await grants.clientCredentials(small, undefined);
+  clock.pass(-3_600_000);
+  await store.write((tx) => tx.run('DELETE FROM access_token WHERE client_id = $1', small.id));
+  clock.pass(10_000);
+  assert.ok((await grants.clientCredentials(small, undefined)).access_token);
+  clock.pass(3_600_000);
 });

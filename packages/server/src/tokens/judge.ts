@@ -12,7 +12,7 @@ import {
   TOKEN_TYPES,
   type Verdict,
 } from '@countersign/protocol';
-import { type Buckets, digestOf } from '../buckets/buckets.ts';
+import { type Buckets, digestOf, endingId } from '../buckets/buckets.ts';
 import type { Clients } from '../clients/clients.ts';
 import type { Keys } from '../keys/keys.ts';
 import type { Sql, Store } from '../store/store.ts';
@@ -70,7 +70,7 @@ export class Judge {
     const verified = await this.#keys.verify({ purpose: 'access', typ: TOKEN_TYPES.access, token });
     if (verified.kind === 'refused') return { kind: 'refused', why: verified.why };
     const { keyId, parsed } = verified;
-    const { jti, eb, aud } = parsed.claims;
+    const { eb, aud } = parsed.claims;
     if (!hasEntropyBucketForm(eb)) return { kind: 'judged', verdict: 'forged', keyId, why: 'eb_form', row: undefined };
     const read = accessTokenClaims(parsed.claims, {
       issuer: this.#issuer,
@@ -79,13 +79,14 @@ export class Judge {
     });
     if (read.kind === 'expired' || read.kind === 'not_yet_valid') return { kind: 'refused', why: read.kind };
     if (read.kind !== 'claims') return { kind: 'judged', verdict: 'forged', keyId, why: 'claims', row: undefined };
-    const { verdict, row } = await this.check(String(jti), digestOf(parsed.signingInput));
+    const { jti, exp } = read.claims;
+    const { verdict, row } = await this.check(jti, digestOf(parsed.signingInput));
     if (verdict === 'live' && row) {
       if (!isRowOf(row, read.claims)) return { kind: 'judged', verdict: 'tampered', keyId, why: 'row', row };
       return { kind: 'judged', verdict, keyId, why: '', claims: read.claims, row };
     }
     if (verdict === 'unknown' || verdict === 'live') {
-      const isOurs = this.#buckets.isOurs('access', String(jti), eb);
+      const isOurs = this.#buckets.isOurs('access', endingId(jti, exp), eb);
       return { kind: 'judged', verdict: isOurs ? 'unknown' : 'forged', keyId, why: 'no_record', row: undefined };
     }
     return { kind: 'judged', verdict, keyId, why: 'record', row };

@@ -89,11 +89,11 @@ export async function countLiveOfClient(sql: Sql, clientId: string, nowMs: numbe
 export async function supersedeOthers(
   tx: Transaction,
   kept: { grantId: string; jti: string; deadFromMs: number },
-): Promise<{ jti: string; audience: string }[]> {
-  return tx.all<{ jti: string; audience: string }>(
+): Promise<{ jti: string; audience: string; expiresAtMs: number }[]> {
+  return tx.all(
     `UPDATE access_token SET superseded_at_ms = $3
      WHERE grant_id = $1 AND jti <> $2 AND superseded_at_ms IS NULL AND revoked_at_ms IS NULL AND expires_at_ms > $3
-     RETURNING jti, audience`,
+     RETURNING jti, audience, expires_at_ms AS "expiresAtMs"`,
     kept.grantId,
     kept.jti,
     kept.deadFromMs,

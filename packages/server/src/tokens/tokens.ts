@@ -16,7 +16,7 @@ import {
   createId,
   TOKEN_TYPES,
 } from '@countersign/protocol';
-import type { Buckets } from '../buckets/buckets.ts';
+import { type Buckets, endingId } from '../buckets/buckets.ts';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
@@ -114,6 +114,7 @@ export class Tokens {
     const { client, user } = subject;
     const nowMs = this.#clock.now();
     const issuedAt = Math.floor(nowMs / 1_000);
+    const exp = issuedAt + client.accessLifetimeSeconds;
     const jti = createId('acctok', nowMs, this.#random.bytes(8));
     const claims: AccessTokenClaims = {
       iss: this.#issuer,
@@ -122,12 +123,12 @@ export class Tokens {
       client_id: client.id,
       jti,
       iat: issuedAt,
-      exp: issuedAt + client.accessLifetimeSeconds,
+      exp,
       scope: subject.scope.join(' '),
       ...(user?.sessionId && { sid: user.sessionId }),
       ...(user && { auth_time: Math.floor(user.authTimeMs / 1_000), amr: [...user.amr] }),
       ...(subject.confirmation && { cnf: subject.confirmation }),
-      eb: this.#buckets.mint('access', jti),
+      eb: this.#buckets.mint('access', endingId(jti, exp)),
     };
     const { token, keyId } = await this.#keys.sign({ purpose: 'access', typ: TOKEN_TYPES.access, claims });
     const { version, record } = this.#buckets.record(jti, token.slice(0, token.lastIndexOf('.')));
@@ -145,7 +146,7 @@ export class Tokens {
         bucketVersion: version,
         record,
         issuedAtMs: nowMs,
-        expiresAtMs: claims.exp * 1_000,
+        expiresAtMs: exp * 1_000,
         supersededAtMs: undefined,
         revokedAtMs: undefined,
       },
@@ -154,7 +155,7 @@ export class Tokens {
 
   /** Refuses early, before anything is signed, when a client has as many live tokens as it may. @throws OAuthError 429 */
   async assertRoom(client: Client): Promise<void> {
-    if ((await this.#liveCounts.of(client.id)) < client.maxLiveTokens) return;
+    if (await this.#liveCounts.hasRoom(client)) return;
     throw tooManyTokens(client.accessLifetimeSeconds);
   }
 
@@ -175,8 +176,9 @@ export class Tokens {
    */
   async supersedeOthers(tx: Transaction, kept: { grantId: string; jti: string; overlapMs: number }): Promise<void> {
     const deadFromMs = this.#clock.now() + kept.overlapMs;
-    for (const { jti, audience } of await supersedeOthers(tx, { ...kept, deadFromMs })) {
-      await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience });
+    for (const { jti, audience, expiresAtMs } of await supersedeOthers(tx, { ...kept, deadFromMs })) {
+      const untilMs = expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
+      await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience, untilMs });
     }
   }
 
@@ -189,7 +191,8 @@ export class Tokens {
   async revoke(tx: Transaction, jti: string): Promise<boolean> {
     const row = await revokeToken(tx, jti, this.#clock.now());
     if (!row) return false;
-    await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience: row.audience });
+    const untilMs = row.expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
+    await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience: row.audience, untilMs });
     await this.#events.append(tx, {
       type: 'token.revoked',
       tokenId: jti,
