@@ -156,3 +156,24 @@ test('origins of all clients are known within seconds', async () => {
   clock.pass(5_000);
   assert.deepEqual(await clients.allowedOrigins(), ['https://app.example']);
 });
+
+test('RV-05 a token that a clock ahead had dated later than the disabling of its client does not come back with enabling', async () => {
+  const { client } = await addClient();
+  const ada = await addUser('ahead@example.com');
+  const verdict = async (token: string) => {
+    const judgement = await authority.tokens.judge(token, { address: 'x' });
+    return judgement.kind === 'judged' ? judgement.verdict : judgement.kind;
+  };
+  clock.pass(3_600_000);
+  const { access_token } = await opened.obtainTokens({ client, ...ada });
+  assert.equal(await verdict(access_token), 'live');
+  clock.pass(-3_600_000);
+  await authority.revocation.disableClient(client.id);
+  clock.pass(3_700_000);
+  await clients.enable(client.id);
+  assert.equal(await verdict(access_token), 'revoked');
+  const next = await opened.obtainTokens({ client, ...ada });
+  clock.pass(1);
+  await clients.enable(client.id);
+  assert.equal(await verdict(next.access_token), 'live', 'enabling what is enabled ends nothing');
+});

@@ -29,6 +29,7 @@ import {
   selectClients,
   selectOrigins,
   selectSecrets,
+  selectStanding,
 } from './table.ts';
 
 export { DEFAULT_LIFETIMES, type Registration, RegistrationRefused } from './registration.ts';
@@ -128,6 +129,14 @@ export class Clients {
     return this.#own(await selectClient(sql, id));
   }
 
+  /**
+   * The marks on a client, for what must not change between its authentication and a commit. They change while the rest of the
+   * row, proven when it authenticated, stays as it was registered.
+   */
+  async standing(tx: Transaction, id: string): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
+    return selectStanding(tx, id);
+  }
+
   /** Clients by id, after a given one. `limit` at most 1,000. */
   async list(options: { after?: string; limit: number }): Promise<Client[]> {
     const page = { after: options.after ?? '', limit: Math.min(options.limit, 1_000) };
@@ -137,7 +146,8 @@ export class Clients {
   /** Origins of all clients' pages, for CORS. Read anew every few seconds: a preflight must cost nothing. */
   async allowedOrigins(): Promise<readonly string[]> {
     const nowMs = this.#clock.now();
-    if (nowMs >= this.#origins.readAtMs + ORIGINS_AGE_MS) {
+    const ageMs = nowMs - this.#origins.readAtMs;
+    if (ageMs < 0 || ageMs >= ORIGINS_AGE_MS) {
       this.#origins = { list: await selectOrigins(this.#store.read), readAtMs: nowMs };
     }
     return this.#origins.list;
@@ -173,7 +183,8 @@ export class Clients {
   /** Lets a client work again. What it was issued before stays dead. */
   async enable(id: string): Promise<boolean> {
     return this.#store.write(async (tx) => {
-      if (!(await markEnabled(tx, id))) return false;
+      // Up to this moment: what a clock that was ahead had dated later than the disabling must not come back.
+      if (!(await markEnabled(tx, { id, deadBeforeMs: this.#clock.now() - 1 }))) return false;
       await this.#events.append(tx, { type: 'client.enabled', clientId: id });
       return true;
     });

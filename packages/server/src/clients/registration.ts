@@ -98,12 +98,15 @@ function checkNames(client: Registered): void {
   if (client.scopes.length > MAX_SCOPES || !client.scopes.every(isScopeToken)) {
     throw new RegistrationRefused(
       'scope',
-      `Scopes are at most ${MAX_SCOPES} words of printable ASCII (RFC 6749 §3.3).`,
+      `Scopes are at most ${MAX_SCOPES} words of printable ASCII without quotes and backslashes (RFC 6749 §3.3).`,
     );
   }
   for (const audience of [client.audience, ...client.resourceServerFor]) {
     if (!isAudience(audience)) {
-      throw new RegistrationRefused('audience', 'An audience is an absolute URI without a fragment (RFC 8707 §2).');
+      throw new RegistrationRefused(
+        'audience',
+        'An audience is an absolute URI without a fragment, such as https://api.example (RFC 8707 §2).',
+      );
     }
   }
   for (const origin of client.allowedOrigins) {
@@ -118,7 +121,7 @@ function checkGrantTypes(client: Registered): void {
   if (client.isConfidential === (client.authMethod === 'none')) {
     throw new RegistrationRefused(
       'auth_method',
-      'A confidential client authenticates by a secret, a public one by none.',
+      'A confidential client authenticates by a secret, a public one by none. Leave the method out, and it fits.',
     );
   }
   if (has('authorization_code') !== client.redirectUris.length > 0) {
@@ -142,17 +145,17 @@ function checkGrantTypes(client: Registered): void {
 }
 
 function checkLifetimes(client: Registered): void {
-  const limits: [string, number, number, number][] = [
-    ['access_lifetime', client.accessLifetimeSeconds, 10, MAX_ACCESS_TOKEN_LIFETIME_SECONDS],
-    ['refresh_absolute', client.refreshAbsoluteSeconds, MINUTE, MAX_REFRESH_ABSOLUTE_SECONDS],
-    ['refresh_idle', client.refreshIdleSeconds, MINUTE, client.refreshAbsoluteSeconds],
-    ['grace', client.graceSeconds, 0, MAX_OVERLAP_SECONDS],
-    ['overlap', client.overlapSeconds, 0, MAX_OVERLAP_SECONDS],
-    ['max_live_tokens', client.maxLiveTokens, 1, 100_000_000],
+  const limits: [string, string, number, number, number][] = [
+    ['access_lifetime', ' of seconds', client.accessLifetimeSeconds, 10, MAX_ACCESS_TOKEN_LIFETIME_SECONDS],
+    ['refresh_absolute', ' of seconds', client.refreshAbsoluteSeconds, MINUTE, MAX_REFRESH_ABSOLUTE_SECONDS],
+    ['refresh_idle', ' of seconds', client.refreshIdleSeconds, MINUTE, client.refreshAbsoluteSeconds],
+    ['grace', ' of seconds', client.graceSeconds, 0, MAX_OVERLAP_SECONDS],
+    ['overlap', ' of seconds', client.overlapSeconds, 0, MAX_OVERLAP_SECONDS],
+    ['max_live_tokens', '', client.maxLiveTokens, 1, 100_000_000],
   ];
-  for (const [name, value, least, most] of limits) {
+  for (const [name, unit, value, least, most] of limits) {
     if (!Number.isInteger(value) || value < least || value > most) {
-      throw new RegistrationRefused(name, `${name} must be a whole number from ${least} to ${most}.`);
+      throw new RegistrationRefused(name, `${name} must be a whole number${unit} from ${least} to ${most}.`);
     }
   }
 }

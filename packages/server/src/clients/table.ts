@@ -44,6 +44,17 @@ export async function selectClient(sql: Sql, id: string): Promise<StoredClient |
   return row && fromRow(row);
 }
 
+export async function selectStanding(
+  sql: Sql,
+  id: string,
+): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
+  const row = await sql.get<Pick<Row, 'disabled_at_ms' | 'dead_before_ms'>>(
+    'SELECT disabled_at_ms, dead_before_ms FROM client WHERE id = $1',
+    id,
+  );
+  return row && { disabled: row.disabled_at_ms !== null, deadBeforeMs: row.dead_before_ms };
+}
+
 export async function selectClients(sql: Sql, page: { after: string; limit: number }): Promise<StoredClient[]> {
   const rows = await sql.all<Row>('SELECT * FROM client WHERE id > $1 ORDER BY id LIMIT $2', page.after, page.limit);
   return rows.map(fromRow);
@@ -97,8 +108,16 @@ export async function markDisabled(tx: Transaction, disabled: { id: string; atMs
   return changed === 1;
 }
 
-export async function markEnabled(tx: Transaction, id: string): Promise<boolean> {
-  return (await tx.run('UPDATE client SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
+/** Returns whether there is such a client. One that is in force keeps what it has. */
+export async function markEnabled(tx: Transaction, enabled: { id: string; deadBeforeMs: number }): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE client SET disabled_at_ms = NULL,
+       dead_before_ms = CASE WHEN disabled_at_ms IS NOT NULL AND dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
+     WHERE id = $1`,
+    enabled.id,
+    enabled.deadBeforeMs,
+  );
+  return changed === 1;
 }
 
 /** The secrets that are good now: one, or two during an overlap. */

@@ -45,6 +45,15 @@ test('each key and each minute has rows of its own', async () => {
   assert.equal(seen.filter(({ key_id }) => key_id === 'key_2').length, 2);
 });
 
+test('a client that rings on purpose hides no alarm of another client or user', async () => {
+  const rings = (clientId: string, userId: string) => events.record({ type: 'alarm.replayed', clientId, userId });
+  for (let rung = 0; rung <= CAPPED_ROWS_PER_KEY_AND_MINUTE; rung++) await rings('hostile', 'mallory');
+  await rings('honest', 'mallory');
+  await rings('hostile', 'ada');
+  const named = (await events.alarms({ limit: 2 })).map(({ clientId, userId }) => `${clientId} ${userId}`);
+  assert.deepEqual(named, ['hostile ada', 'honest mallory']);
+});
+
 test('what no stranger can cause is never capped', async () => {
   for (let made = 0; made < CAPPED_ROWS_PER_KEY_AND_MINUTE + 5; made++) await events.record({ type: 'grant.ended' });
   assert.equal((await rows('grant.ended')).length, CAPPED_ROWS_PER_KEY_AND_MINUTE + 5);

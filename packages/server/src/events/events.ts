@@ -2,9 +2,10 @@
  * Events: the append-only record of what happened. A domain appends in the transaction that makes the thing true; outlets
  * (alarms now; webhooks and feed later) read afterwards and can neither delay nor break the request.
  *
- * Owns the table `event`, the list of event types with their severities, and the cap on what a stranger can cause. Leaves to the outlets whom to
- * tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones beyond the cap of their minute are counted on one row (a flood of
- * forgeries must not fill the disk; how many there were must still be true).
+ * Owns the table `event`, the list of event types with their severities, and the cap on what a stranger can cause. Leaves to the
+ * outlets whom to tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones
+ * beyond the cap of their minute are counted on one row (a flood of forgeries must not fill the disk; how many there were must
+ * still be true).
  */
 import { createId, idCreatedAtMs } from '@countersign/protocol';
 import type { Store, Transaction } from '../store/store.ts';
@@ -76,20 +77,21 @@ export interface RecordedEvent extends NewEvent {
   atMs: number;
   severity: Severity;
   rings: boolean;
-  /** More than 1 where alarms of one kind and key were counted together. */
+  /** More than 1 where events of one type, key, client and user were counted together. */
   occurrences: number;
 }
 
 /**
- * Capped events (`isCapped`: a stranger can cause as many as he likes) of one type and key that get a row of their own in a minute; further ones are counted on the last of them. Twenty
- * show the pattern (who, which tokens, from where); the twenty-first teaches nothing that its count does not.
+ * Capped events (`isCapped`: a stranger can cause as many as he likes) of one type, key, client and user that get a row of their own
+ * in a minute; further ones are counted on the last of them. Twenty show the pattern (which tokens, from where); the twenty-first
+ * teaches nothing that its count does not. Client and user are told apart, so that whoever rings on purpose hides nobody else.
  */
 export const CAPPED_ROWS_PER_KEY_AND_MINUTE = 20;
 /** Half a year covers the absolute life of a grant: why it began and ended can be told for as long as anybody may ask. */
 const EVENT_KEPT_MS = 180 * 24 * 60 * 60 * 1_000;
 const MINUTE_MS = 60_000;
-/** Most (type, key) pairs remembered for the cap; there are ten capped types and a handful of keys. */
-const MAX_COUNTERS = 256;
+/** Most counters remembered for the cap, about 200 bytes each; past it the oldest is forgotten and begins anew. */
+const MAX_COUNTERS = 10_000;
 
 export class Events {
   readonly #store: Store;
@@ -107,7 +109,7 @@ export class Events {
   async append(tx: Transaction, event: NewEvent): Promise<void> {
     const nowMs = this.#clock.now();
     if (!EVENT_TYPES[event.type].isCapped) return insertEvent(tx, await this.#recorded(tx, event));
-    const counter = `${event.type} ${event.keyId ?? ''}`;
+    const counter = [event.type, event.keyId, event.clientId, event.userId].join(' ');
     const minute = Math.floor(nowMs / MINUTE_MS);
     const seen = this.#counters.get(counter);
     if (seen?.minute === minute && seen.rows >= CAPPED_ROWS_PER_KEY_AND_MINUTE) {
@@ -115,7 +117,9 @@ export class Events {
     }
     const recorded = await this.#recorded(tx, event);
     await insertEvent(tx, recorded);
-    if (this.#counters.size >= MAX_COUNTERS) this.#counters.clear();
+    this.#counters.delete(counter); // so that insertion order is the order of age
+    const [oldest] = this.#counters.keys();
+    if (oldest !== undefined && this.#counters.size >= MAX_COUNTERS) this.#counters.delete(oldest);
     this.#counters.set(counter, {
       minute,
       rows: seen?.minute === minute ? seen.rows + 1 : 1,

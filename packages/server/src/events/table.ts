@@ -44,10 +44,11 @@ export async function countOnOpenRow(tx: Transaction, id: string): Promise<numbe
   return tx.run('UPDATE event SET occurrences = occurrences + 1 WHERE id = $1', id);
 }
 
+/** Looks at the `limit` oldest and no further, so that a step costs the same however many events there are. */
 export async function deleteEventsBefore(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
   return tx.run(
     `DELETE FROM event WHERE id IN (
-       SELECT id FROM event WHERE rings = 0 AND at_ms < $1 ORDER BY rings, id LIMIT $2)`,
+       SELECT id FROM (SELECT id, at_ms FROM event WHERE rings = 0 ORDER BY rings, id LIMIT $2) AS oldest WHERE at_ms < $1)`,
     old.beforeMs,
     old.limit,
   );

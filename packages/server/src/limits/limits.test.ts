@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { systemRandom } from '../world/random.ts';
 import { canonicalAddress, LIMITS, Limits, networkOf } from './limits.ts';
 
@@ -39,13 +41,13 @@ describe('limits', () => {
     assert.equal(limits.take('clientSecretPerNetwork', `${client}|198.51.100.1`).kind, 'ok');
   });
 
-  test('a good try gives its point back; forget starts afresh; peek counts nothing', () => {
+  test('a good try gives its point back; forget starts afresh', () => {
     const { limits } = steered({ codePerAddress: { points: 1, durationSeconds: 60 } });
     limits.take('codePerAddress', 'a');
-    assert.equal(limits.peek('codePerAddress', 'a').kind, 'limited');
+    assert.equal(limits.take('codePerAddress', 'a').kind, 'limited');
     limits.giveBack('codePerAddress', 'a');
-    assert.equal(limits.peek('codePerAddress', 'a').kind, 'ok');
-    limits.take('codePerAddress', 'a');
+    assert.equal(limits.take('codePerAddress', 'a').kind, 'ok');
+    assert.equal(limits.take('codePerAddress', 'a').kind, 'limited');
     limits.forget('codePerAddress', 'a');
     assert.equal(limits.take('codePerAddress', 'a').kind, 'ok');
   });
@@ -64,6 +66,36 @@ describe('limits', () => {
     for (let i = 0; i < 50_000; i++) if (limits.take('loginPerNetwork', `stranger-${i}`).kind === 'limited') refused++;
     assert.equal(limits.take('loginPerNetwork', 'victim').kind, 'limited');
     assert.ok(refused > 25_000, 'keys past the cap share few counters');
+  });
+
+  test('long keys, of which a stranger can send many, are not kept whole, and are told apart to their last character', () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const { limits } = steered({ clientSecretPerNetwork: { points: 1 } });
+    const longKey = (number: number) => Buffer.from(`${'x'.repeat(16_380)}${number}`).toString('latin1'); // flat, as from a form
+    collectGarbage();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 2_000; i++) {
+      assert.equal(limits.take('clientSecretPerNetwork', longKey(i)).kind, 'ok');
+    }
+    collectGarbage();
+    assert.ok(process.memoryUsage().heapUsed - before < 8_000_000, 'of 32 megabytes of keys little is left');
+    assert.equal(limits.take('clientSecretPerNetwork', longKey(7)).kind, 'limited');
+    limits.giveBack('clientSecretPerNetwork', longKey(7));
+    assert.equal(limits.take('clientSecretPerNetwork', longKey(7)).kind, 'ok');
+    limits.forget('clientSecretPerNetwork', longKey(8));
+    assert.equal(limits.take('clientSecretPerNetwork', longKey(8)).kind, 'ok');
+  });
+
+  test('a clock that was ahead and is set back leaves nobody limited until that time comes', () => {
+    const { clock, limits } = steered({ loginPerAddress: { points: 1, durationSeconds: 60 } });
+    clock.nowMs += 365 * 86_400_000;
+    for (const key of ['a', 'b']) limits.take('loginPerAddress', key);
+    assert.equal(limits.take('loginPerAddress', 'a').kind, 'limited');
+    clock.nowMs -= 365 * 86_400_000;
+    assert.equal(limits.take('loginPerAddress', 'a').kind, 'ok');
+    assert.equal(limits.take('loginPerAddress', 'b').kind, 'ok');
+    assert.deepEqual(limits.take('loginPerAddress', 'a'), { kind: 'limited', retryAfterSeconds: 60 });
   });
 
   test('ended counters make room again', () => {

@@ -71,7 +71,8 @@ export const LIMITS = {
   authorizePerNetwork: {
     points: 300,
     durationSeconds: MINUTE,
-    reason: 'Key: network. Each request stores a pending authorization; five a second is beyond any office.',
+    reason:
+      'Key: network. A login takes two or three, each may end in the row of a code; five a second is beyond any office.',
   },
 } as const satisfies Record<string, Limit>;
 
@@ -80,8 +81,11 @@ export type LimitName = keyof typeof LIMITS;
 /** `limited`: the take is refused and is not counted on top; try again after so many whole seconds (at least 1). */
 export type Taken = { kind: 'ok' } | { kind: 'limited'; retryAfterSeconds: number };
 
-/** Most keys counted one by one in each limit: about 100 bytes each, so ten megabytes at worst. */
+/** Most keys counted one by one in each limit: with the longest that is kept, thirty megabytes at worst. */
 const MAX_KEYS = 100_000;
+
+/** A longer key is counted under its hash: strangers choose some of them, and a client id of a form may have 16,384 characters. */
+const MAX_KEY_LENGTH = 128;
 
 /**
  * Past the cap, new keys share this many counters, by a hash that only this process can predict. A flood of strange keys thus
@@ -91,6 +95,7 @@ const SHARED_COUNTERS = 4096;
 
 interface Counter {
   taken: number;
+  beganAtMs: number;
   endsAtMs: number;
 }
 
@@ -126,14 +131,6 @@ export class Limits {
     return { kind: 'ok' };
   }
 
-  /** What `take` would answer, without counting. */
-  peek(name: LimitName, key: string): Taken {
-    const nowMs = this.#clock.now();
-    const counter = this.#find(name, key, nowMs);
-    if (!counter || counter.taken < this.#limits[name].points) return { kind: 'ok' };
-    return limited(counter, nowMs);
-  }
-
   /** Returns one point: the try that was counted turned out to be a good one. */
   giveBack(name: LimitName, key: string): void {
     const counter = this.#find(name, key, this.#clock.now());
@@ -142,45 +139,58 @@ export class Limits {
 
   /** Starts a key afresh: what was counted "in a row" has ended. A shared counter is left alone, for it counts others too. */
   forget(name: LimitName, key: string): void {
-    this.#counters.get(name)?.delete(key);
+    this.#counters.get(name)?.delete(this.#ownKey(key));
   }
 
   #find(name: LimitName, key: string, nowMs: number): Counter | undefined {
     const counters = this.#counters.get(name);
-    const own = counters?.get(key);
-    if (own && own.endsAtMs > nowMs) return own;
+    const own = counters?.get(this.#ownKey(key));
+    if (own && isOpen(own, nowMs)) return own;
     const shared = counters?.get(this.#sharedKey(key));
-    return shared && shared.endsAtMs > nowMs ? shared : undefined;
+    return shared && isOpen(shared, nowMs) ? shared : undefined;
   }
 
   #open(name: LimitName, key: string, nowMs: number): Counter {
     const counters = this.#counters.get(name) ?? new Map<string, Counter>();
     this.#counters.set(name, counters);
     dropEnded(counters, nowMs);
-    const present = counters.get(key);
-    if (present && present.endsAtMs > nowMs) return present;
-    const place = counters.size < this.#maxKeys ? key : this.#sharedKey(key);
-    const shared = place === key ? undefined : counters.get(place);
-    if (shared && shared.endsAtMs > nowMs) return shared;
-    const counter = { taken: 0, endsAtMs: nowMs + this.#limits[name].durationSeconds * 1000 };
+    const own = this.#ownKey(key);
+    const present = counters.get(own);
+    if (present && isOpen(present, nowMs)) return present;
+    const place = counters.size < this.#maxKeys ? own : this.#sharedKey(key);
+    const shared = place === own ? undefined : counters.get(place);
+    if (shared && isOpen(shared, nowMs)) return shared;
+    const counter = { taken: 0, beganAtMs: nowMs, endsAtMs: nowMs + this.#limits[name].durationSeconds * 1000 };
     counters.delete(place); // so that insertion order stays the order of ending
     counters.set(place, counter);
     return counter;
   }
 
-  /** Cannot be mistaken for a caller's key: those never hold a NUL character. */
+  /** Neither this nor a shared key can be mistaken for a caller's key, which never holds a NUL character, nor for the other. */
+  #ownKey(key: string): string {
+    return key.length <= MAX_KEY_LENGTH ? key : `\0${this.#hashOf(key).toString('base64')}`;
+  }
+
   #sharedKey(key: string): string {
-    const hash = createHash('sha256').update(this.#salt).update(key).digest();
-    return `\0${hash.readUInt32BE(0) % SHARED_COUNTERS}`;
+    return `\0${this.#hashOf(key).readUInt32BE(0) % SHARED_COUNTERS}`;
+  }
+
+  #hashOf(key: string): Buffer {
+    return createHash('sha256').update(this.#salt).update(key).digest();
   }
 }
 
 /** Windows of one limit are equally long, so the map's insertion order is the order in which they end. */
 function dropEnded(counters: Map<string, Counter>, nowMs: number): void {
   for (const [key, counter] of counters) {
-    if (counter.endsAtMs > nowMs) return;
+    if (isOpen(counter, nowMs)) return;
     counters.delete(key);
   }
+}
+
+/** A counter that began after now is over, too: the clock was set back, and a limit must not last until the future comes again. */
+function isOpen(counter: Counter, nowMs: number): boolean {
+  return counter.beganAtMs <= nowMs && nowMs < counter.endsAtMs;
 }
 
 function limited(counter: Counter, nowMs: number): Taken {

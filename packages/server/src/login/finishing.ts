@@ -93,14 +93,14 @@ export async function finishByCode(
   if (!started || !isStartingBrowser(started, request.browser)) return { kind: 'invalid' };
   const code = readCode(typed.code);
   if (code === undefined) return { kind: 'wrong_code' }; // of another length: a slip, no guess
-  // Wrong codes in a row over all links of the address. Whoever drives this up takes only the code away: the link still works.
-  const withinLimit = parts.limits.take('codePerAddress', started.email).kind === 'ok';
   const finish = await parts.store.write(async (tx): Promise<Finish> => {
     const link = await newestOf(parts, tx, { started, nowMs: parts.clock.now() });
     const state = linkState(link, parts.clock.now());
     if (state !== 'open') return { kind: state };
-    const counted = await table.countTry(tx, { id: link.id, maxTries: MAX_CODE_TRIES });
-    if (!counted || !withinLimit) return { kind: 'too_many_codes' };
+    if (!(await table.countTry(tx, { id: link.id, maxTries: MAX_CODE_TRIES }))) return { kind: 'too_many_codes' };
+    // Wrong codes in a row over all links of the address. Whoever drives this up takes only the code away: the link still works.
+    // Only what is compared counts, so that it takes many mails to get there and not many requests.
+    if (parts.limits.take('codePerAddress', link.email).kind === 'limited') return { kind: 'too_many_codes' };
     if (codeFits(parts, link, code) && link.canFinish && link.mailed) return finishIn(parts, tx, { link, request });
     await parts.events.append(tx, {
       type: 'login.code_wrong',
@@ -133,7 +133,8 @@ async function finishIn(
   given: { link: MagicLink; request: FinishRequest },
 ): Promise<Finish> {
   const { link, request } = given;
-  if (!(await table.markUsed(tx, { id: link.id, atMs: parts.clock.now() }))) return { kind: 'invalid' };
+  const used = { id: link.id, atMs: parts.clock.now(), network: request.network };
+  if (!(await table.markUsed(tx, used))) return { kind: 'invalid' };
   const user = await accountOf(parts, tx, link);
   if (!user) return { kind: 'no_account' };
   const previous = await parts.sessions.findIn(tx, request.sessionCookie);

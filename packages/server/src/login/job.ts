@@ -1,6 +1,6 @@
 import type { Login } from './login.ts';
 
-/** One step of sweeping; call again soon while `full`. */
-export function sweepLinks(login: Login): Promise<{ removed: number; full: boolean }> {
+/** One step of sweeping. */
+export function sweepLinks(login: Login): Promise<{ removed: number }> {
   return login.sweep();
 }

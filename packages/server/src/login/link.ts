@@ -30,6 +30,7 @@ export interface MagicLink {
   clientId: string | undefined;
   /** Such as `Firefox on Linux`. */
   userAgent: string;
+  /** Where the login was begun; once used, where it was used. */
   network: string;
   createdAtMs: number;
   expiresAtMs: number;
@@ -84,7 +85,7 @@ export function linkClaims(
 /**
  * What it means that a used link is sent again with the proof of its starting browser. People do that: they click twice, or the
  * answer was lost on its way and they try again from where they are. An honest browser holds another cookie after the login,
- * so whoever still has the old one later *and* sits in another network copied both. Only that rings: a false alarm would teach
+ * so whoever still has the old one later *and* sits in another network than at the use copied both. Only that rings: a false alarm would teach
  * people to ignore the true one.
  */
 export function repeatedUse(

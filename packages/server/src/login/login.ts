@@ -144,9 +144,9 @@ export class Login {
   }
 
   /** One step of removing links that are over. */
-  async sweep(): Promise<{ removed: number; full: boolean }> {
+  async sweep(): Promise<{ removed: number }> {
     const old = { beforeMs: this.#clock.now() - KEPT_AFTER_END_MS, limit: SWEEP_BATCH };
     const removed = await this.#store.write((tx) => table.removeOver(tx, old));
-    return { removed, full: removed === SWEEP_BATCH };
+    return { removed };
   }
 }

@@ -16,7 +16,7 @@ import {
 } from '../http/http.ts';
 import type { Limits } from '../limits/limits.ts';
 import { SESSION_COOKIE } from '../sessions/sessions.ts';
-import { emailAddress } from '../users/users.ts';
+import { emailAddress, MAX_ADDRESS_LENGTH } from '../users/users.ts';
 import { type AccountRoutesParts, accountRoutes } from './account/routes.ts';
 import { LINK_LIFETIME_MS } from './link.ts';
 import { BROWSER_COOKIE, type Finish, type FinishRequest, LINK_COOKIE, type MagicLink } from './login.ts';
@@ -106,7 +106,8 @@ export function loginRoutes(parts: LoginRoutesParts): Hono<HttpEnv> {
     if (address.kind === 'refused' || browser === undefined) {
       const csrf = csrfToken(browserOf(c), 'login');
       const notice = 'This is not an e-mail address we can write to. It looks like name@example.org.';
-      return c.html(loginPage(frameOf(c), { app: appOf(request), csrf, returnTo, notice }), 400);
+      const email = form.get('email')?.slice(0, MAX_ADDRESS_LENGTH); // back in its field, to be mended
+      return c.html(loginPage(frameOf(c), { app: appOf(request), csrf, returnTo, email, notice }), 400);
     }
     const client = request && { id: request.clientId, name: request.clientName };
     const linkId = await login.start({ email: address.address, browser, returnTo, client, userAgent, network });

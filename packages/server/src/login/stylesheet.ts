@@ -52,6 +52,7 @@ button, .button {
   text-decoration: none; cursor: pointer;
 }
 button.secondary { color: var(--accent); background: transparent; }
+.choices { display: flex; flex-wrap: wrap; gap: 0.75rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1rem; margin: 0 0 1rem; }
 dt { color: var(--quiet); }
@@ -60,5 +61,6 @@ ul.cards { margin: 0; padding: 0; list-style: none; }
 ul.cards > li { padding: 0.75rem 0; border-top: 1px solid var(--line); }
 ul.cards > li > span, ul.cards > li > form { display: block; margin: 0.25rem 0 0; }
 ul.cards > li > strong + span { margin: 0; }
+ul.cards > li > form { margin: 0.5rem 0 0.25rem; }
 pre { padding: 1rem; overflow-x: auto; white-space: pre-wrap; background: var(--ground); border-radius: 0.5rem; }
 `;

@@ -75,13 +75,14 @@ export async function insert(tx: Transaction, link: StoredLink): Promise<void> {
 }
 
 /** The single use: of any number of callers, one is told true. */
-export async function markUsed(tx: Transaction, used: { id: string; atMs: number }): Promise<boolean> {
+export async function markUsed(tx: Transaction, used: { id: string; atMs: number; network: string }): Promise<boolean> {
   const changed = await tx.run(
-    `UPDATE magic_link SET used_at_ms = $2
+    `UPDATE magic_link SET used_at_ms = $2, network = $3
      WHERE id = $1 AND used_at_ms IS NULL AND superseded_at_ms IS NULL AND expires_at_ms > $2
        AND can_finish = 1 AND mailed = 1`,
     used.id,
     used.atMs,
+    used.network,
   );
   return changed === 1;
 }

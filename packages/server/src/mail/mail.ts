@@ -35,9 +35,12 @@ const KEPT_DONE_MS = 7 * 86_400_000;
 const SWEEP_BATCH = 500;
 /**
  * Mails are padded with spaces (which JSON ignores) to a multiple of this before they are sealed. Every mail of a login fits into
- * the first: with and without a link they cost the same to write (ML-08), and a copy of the database does not tell them apart.
+ * the first, 7,000 bytes with the longest names there can be: with and without a link they cost the same to write (ML-08), and a
+ * copy of the database does not tell them apart.
  */
-const PADDED_TO_BYTES = 4096;
+const PADDED_TO_BYTES = 8192;
+/** The line that operators watch for: the first sign that people cannot log in. */
+const GIVEN_UP = 'mail given up: it would come too late';
 
 export interface QueuedMail {
   /** As `emailAddress` returned it. */
@@ -96,7 +99,7 @@ export class Mail {
 
   /**
    * Does the work of `enqueue` and sends nothing, so that a throttled request takes as long as any other (ML-08). Zeros of the
-   * same length stand in the row: the write is as large, and nothing secret waits there.
+   * same length stand in the row until the next sweep: the write is as large, and nothing secret waits there.
    */
   async pretend(tx: Transaction, mail: QueuedMail): Promise<void> {
     const { id, createdAtMs, sealedMail } = this.#prepare(mail);
@@ -126,11 +129,14 @@ export class Mail {
     };
   }
 
-  /** One step of removing rows of mails that are done. */
-  async sweep(): Promise<{ removed: number; full: boolean }> {
+  /** One step of erasing mails that never were one, and of removing rows of mails that are done. */
+  async sweep(): Promise<{ removed: number }> {
     const old = { beforeMs: this.#clock.now() - KEPT_DONE_MS, limit: SWEEP_BATCH };
-    const removed = await this.#store.write((tx) => table.removeDone(tx, old));
-    return { removed, full: removed === SWEEP_BATCH };
+    const removed = await this.#store.write(async (tx) => {
+      await table.erasePretended(tx, SWEEP_BATCH);
+      return table.removeDone(tx, old);
+    });
+    return { removed };
   }
 
   #prepare(mail: QueuedMail): { id: string; createdAtMs: number; sealedMail: Uint8Array } {
@@ -145,7 +151,10 @@ export class Mail {
 
   async #send(due: table.DueMail): Promise<Outcome> {
     const { id } = due;
-    if (due.giveUpAtMs <= this.#clock.now()) return { id, kind: 'given_up' };
+    if (due.giveUpAtMs <= this.#clock.now()) {
+      this.#log.warn(GIVEN_UP, { mailId: id, attempts: due.attempts - 1, cause: 'waited too long' });
+      return { id, kind: 'given_up' };
+    }
     try {
       await this.#transport.send(this.#open(due));
       return { id, kind: 'sent' };
@@ -162,14 +171,11 @@ export class Mail {
     const jitter = (this.#random.bytes(1)[0] ?? 0) / 255;
     const atMs = nextAttempt({ attempts: due.attempts, nowMs: this.#clock.now(), giveUpAtMs: due.giveUpAtMs, jitter });
     // The error's text may quote the address or the server's greeting; its code says enough.
-    this.#log.warn(
-      atMs === undefined ? 'mail given up: it would come too late' : 'mail not accepted, will be tried again',
-      {
-        mailId: due.id,
-        attempts: due.attempts,
-        cause: errorCode(error),
-      },
-    );
+    this.#log.warn(atMs === undefined ? GIVEN_UP : 'mail not accepted, will be tried again', {
+      mailId: due.id,
+      attempts: due.attempts,
+      cause: errorCode(error),
+    });
     return atMs === undefined ? { id: due.id, kind: 'given_up' } : { id: due.id, kind: 'retry', atMs };
   }
 

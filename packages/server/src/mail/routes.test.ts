@@ -18,7 +18,7 @@ function setUp() {
     hstsPreload: false,
     trustedProxies: [],
     organizationName: 'Example',
-    cleartext: { isPage: () => false, onCredential: async () => {} },
+    cleartext: { isPage: () => false, credentialCookies: [], onCredential: async () => {} },
   });
   const app = http.app();
   app.route('/', mailboxRoutes({ mailbox, organizationName: 'Example' }));

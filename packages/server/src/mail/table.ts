@@ -89,11 +89,24 @@ export async function markDueAt(tx: Transaction, id: string, atMs: number): Prom
   await tx.run('UPDATE mail SET next_attempt_ms = $2 WHERE id = $1 AND sealed_mail IS NOT NULL', id, atMs);
 }
 
-/** Removes at most `limit` rows that are done and older than `beforeMs`. */
+/** Erases the zeros of at most `limit` mails that never were one: they are large, and have done their work with the commit. */
+export async function erasePretended(tx: Transaction, limit: number): Promise<void> {
+  await tx.run(
+    `UPDATE mail SET sealed_mail = NULL WHERE id IN (
+       SELECT id FROM mail WHERE next_attempt_ms IS NULL AND sealed_mail IS NOT NULL LIMIT $1)`,
+    limit,
+  );
+}
+
+/**
+ * Removes rows that are done and older than `beforeMs`, among the `limit` oldest: however many mails a week has, a step looks at no
+ * more, and none waits so long that it would stand in the way.
+ */
 export async function removeDone(tx: Transaction, old: { beforeMs: number; limit: number }): Promise<number> {
   return await tx.run(
     `DELETE FROM mail WHERE id IN (
-       SELECT id FROM mail WHERE next_attempt_ms IS NULL AND created_at_ms < $1 LIMIT $2)`,
+       SELECT id FROM (SELECT id, next_attempt_ms, created_at_ms FROM mail ORDER BY id LIMIT $2) AS oldest
+       WHERE next_attempt_ms IS NULL AND created_at_ms < $1)`,
     old.beforeMs,
     old.limit,
   );

@@ -205,6 +205,27 @@ test('RV-05 disabling a client is one commit, and what it was issued stays dead 
   assert.equal(await verdictOn(later.access_token), 'live', 'it works again');
 });
 
+test('a row that concerns one token is swept when that token is over, whatever stands before it; others stay', async () => {
+  const { client } = await addClient();
+  const person = await addUser('eve@example.com');
+  const first = await obtainTokens({ client, ...person });
+  const ended = await obtainTokens({ client, ...person });
+  await store.write((tx) => grants.end(tx, String(claimsOf(ended.refresh_token).gid), 'user'));
+  await refresh(client, first.refresh_token);
+  await revocation.disableClient(client.id); // the newest row always stays
+  const rows = async (kind: string, subject: unknown) =>
+    (await revocation.after(0, 10_000)).filter((row) => row.kind === kind && row.subjectId === String(subject)).length;
+  const jti = claimsOf(first.access_token).jti;
+  assert.equal(await rows('token', jti), 1);
+  clock.pass(client.accessLifetimeSeconds * 1_000);
+  while ((await revocation.sweep(1_000)).deleted > 0);
+  assert.equal(await rows('token', jti), 1, 'a verifier whose clock is late could still take it');
+  clock.pass(91_000);
+  while ((await revocation.sweep(1_000)).deleted > 0);
+  assert.equal(await rows('token', jti), 0);
+  assert.equal(await rows('grant', claimsOf(ended.refresh_token).gid), 1);
+});
+
 test('the log is swept past its retention, never its newest row, so that positions never start anew', async () => {
   const newest = (await revocation.after(0, 10_000)).at(-1);
   clock.pass(INVALIDATION_RETENTION_MS + 1);

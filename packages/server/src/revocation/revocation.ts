@@ -10,14 +10,11 @@ import type { Events } from '../events/events.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
-import { deleteInvalidationsBefore, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
+import { deleteOverInvalidations, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
 
 export type { Invalidation, InvalidationKind } from './table.ts';
 
-/**
- * How far back the log reaches: two days cover the longest life of an access token, so a row that is gone concerns no token that
- * could still be accepted.
- */
+/** How long a row stays that may concern many tokens: two days cover the longest life of an access token, and every clock. */
 export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
 
 export class Revocation {
@@ -35,9 +32,16 @@ export class Revocation {
     this.#clock = given.clock;
   }
 
-  /** Says, in the revoking transaction, what is dead from its commit on. */
-  async append(tx: Transaction, invalidation: Omit<Invalidation, 'position' | 'atMs'>): Promise<void> {
-    await insertInvalidation(tx, { ...invalidation, atMs: this.#clock.now() });
+  /**
+   * Says, in the revoking transaction, what is dead from its commit on. `untilMs` is when the last token concerned could have been
+   * accepted anyway; a row stays no longer, so that a client that refreshes often fills no log. Default: every token's longest life.
+   */
+  async append(
+    tx: Transaction,
+    invalidation: Omit<Invalidation, 'position' | 'atMs' | 'untilMs'> & { untilMs?: number },
+  ): Promise<void> {
+    const atMs = this.#clock.now();
+    await insertInvalidation(tx, { untilMs: atMs + INVALIDATION_RETENTION_MS, ...invalidation, atMs });
   }
 
   /** Rows after a position, in commit order. `limit` at most 10,000. */
@@ -67,7 +71,7 @@ export class Revocation {
 
   /** One bounded step of forgetting rows that concern no living token. */
   async sweep(limit: number): Promise<{ deleted: number }> {
-    const beforeMs = this.#clock.now() - INVALIDATION_RETENTION_MS;
-    return { deleted: await this.#store.write((tx) => deleteInvalidationsBefore(tx, { beforeMs, limit })) };
+    const nowMs = this.#clock.now();
+    return { deleted: await this.#store.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
   }
 }

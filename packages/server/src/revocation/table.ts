@@ -9,6 +9,8 @@ export interface Invalidation {
   subjectId: string;
   /** Whose resource servers are concerned; undefined: all. */
   audience?: string | undefined;
+  /** It concerns no token that could still be accepted after this moment. */
+  untilMs: number;
 }
 
 interface Row {
@@ -17,15 +19,17 @@ interface Row {
   kind: string;
   subject_id: string;
   audience: string | null;
+  until_ms: number;
 }
 
 export async function insertInvalidation(tx: Transaction, row: Omit<Invalidation, 'position'>): Promise<void> {
   await tx.run(
-    'INSERT INTO invalidation (at_ms, kind, subject_id, audience) VALUES ($1, $2, $3, $4)',
+    'INSERT INTO invalidation (at_ms, kind, subject_id, audience, until_ms) VALUES ($1, $2, $3, $4, $5)',
     row.atMs,
     row.kind,
     row.subjectId,
     row.audience ?? null,
+    row.untilMs,
   );
 }
 
@@ -44,19 +48,17 @@ export async function selectInvalidationsAfter(
     kind: row.kind as InvalidationKind, // only insertInvalidation writes this column
     subjectId: row.subject_id,
     audience: row.audience ?? undefined,
+    untilMs: row.until_ms,
   }));
 }
 
 /** The newest row always stays, so that positions never start anew. */
-export async function deleteInvalidationsBefore(
-  tx: Transaction,
-  old: { beforeMs: number; limit: number },
-): Promise<number> {
+export async function deleteOverInvalidations(tx: Transaction, old: { nowMs: number; limit: number }): Promise<number> {
   return tx.run(
     `DELETE FROM invalidation WHERE position IN (
        SELECT position FROM invalidation
-       WHERE at_ms < $1 AND position < (SELECT max(position) FROM invalidation) ORDER BY position LIMIT $2)`,
-    old.beforeMs,
+       WHERE until_ms < $1 AND position < (SELECT max(position) FROM invalidation) ORDER BY until_ms LIMIT $2)`,
+    old.nowMs,
     old.limit,
   );
 }

@@ -7,12 +7,9 @@ const KEPT_AFTER_END_MS = 7 * 86_400_000;
 /** Rows of one step: a step holds the one writer, and must stay in the low milliseconds. */
 const SWEEP_BATCH = 500;
 
-/** One step of sweeping. Call again soon while `removed` is full. */
-export async function sweepSessions(given: {
-  store: Store;
-  clock: Clock;
-}): Promise<{ removed: number; full: boolean }> {
+/** One step of sweeping. */
+export async function sweepSessions(given: { store: Store; clock: Clock }): Promise<{ removed: number }> {
   const beforeMs = given.clock.now() - KEPT_AFTER_END_MS;
   const removed = await given.store.write((tx) => removeOver(tx, { beforeMs, limit: SWEEP_BATCH }));
-  return { removed, full: removed === SWEEP_BATCH };
+  return { removed };
 }

@@ -60,8 +60,16 @@ export async function markDisabled(tx: Transaction, disabled: { id: string; atMs
   return changed === 1;
 }
 
-export async function markEnabled(tx: Transaction, id: string): Promise<boolean> {
-  return (await tx.run('UPDATE app_user SET disabled_at_ms = NULL WHERE id = $1', id)) === 1;
+/** Returns whether there is such a user. One who is in force keeps what he has. */
+export async function markEnabled(tx: Transaction, enabled: { id: string; deadBeforeMs: number }): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE app_user SET disabled_at_ms = NULL,
+       dead_before_ms = CASE WHEN disabled_at_ms IS NOT NULL AND dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
+     WHERE id = $1`,
+    enabled.id,
+    enabled.deadBeforeMs,
+  );
+  return changed === 1;
 }
 
 function toUser(row: Row): StoredUser {

@@ -5,7 +5,7 @@
  * Leaves to others: proving who somebody is (login), being logged in (sessions), telling verifiers that a user is disabled
  * (revocation).
  *
- *     (first login, if sign-up is on) ──► in force ──disable──► disabled ──enable──► in force
+ *     (first login, if sign-up is on; the operator) ──► in force ──disable──► disabled ──enable──► in force
  *
  * Disabling moves `deadBeforeMs` to now: whatever was issued to the user up to then (links, sessions, grants, tokens) is dead
  * and stays dead after enabling. It is one row; nothing has to be found and ended one by one.
@@ -77,11 +77,18 @@ export class Users {
   /** A page of users in order of creation, beginning after the id `afterId`. */
   async list(page: { afterId?: string; limit: number }): Promise<User[]> {
     const limit = Math.max(1, Math.min(page.limit, MAX_USERS_PER_PAGE));
-    const users = await table.after(this.#store.read, { afterId: page.afterId ?? '', limit });
-    return users.flatMap((user) => this.#own(user) ?? []);
+    const users: User[] = [];
+    let afterId: string | undefined = page.afterId ?? '';
+    // Rows that somebody else wrote are passed over and do not shorten the page: a short one is the last.
+    while (users.length < limit && afterId !== undefined) {
+      const rows = await table.after(this.#store.read, { afterId, limit });
+      users.push(...rows.flatMap((row) => this.#own(row) ?? []));
+      afterId = rows.length < limit ? undefined : rows.at(-1)?.id;
+    }
+    return users.slice(0, limit);
   }
 
-  /** Makes an account. The address must have been proved by its owner, and be free: call after `byEmail(email, tx)`. */
+  /** Makes an account. The address was proved by its owner or named by the operator, and is free: call after `byEmail(email, tx)`. */
   async create(tx: Transaction, email: string): Promise<User> {
     const nowMs = this.#clock.now();
     const user: User = {
@@ -112,9 +119,12 @@ export class Users {
     return table.markDisabled(tx, disabled);
   }
 
-  /** Lets the user log in again. What was issued before the disabling stays dead. False if there is no such user. */
+  /**
+   * Lets the user log in again. What was issued before stays dead, up to this very moment: nothing is issued while he is disabled,
+   * and what a clock that was ahead had dated later than the disabling must not come back. False if there is no such user.
+   */
   async enable(tx: Transaction, id: string): Promise<boolean> {
-    if (!(await table.markEnabled(tx, id))) return false;
+    if (!(await table.markEnabled(tx, { id, deadBeforeMs: this.#clock.now() - 1 }))) return false;
     await this.#events.append(tx, { type: 'user.enabled', userId: id });
     return true;
   }

@@ -27,7 +27,7 @@ export function accountPage(frame: Frame, account: AccountFacts): Html {
   const body = html`<p>You are logged in as <strong>${account.email}</strong>.</p>
 <form method="post" action="${frame.basePath}/logout">
 ${hidden('csrf', account.csrf.logout)}
-<button type="submit">Log out</button>
+<button type="submit" class="secondary">Log out</button>
 </form>
 <h2>Connected apps</h2>
 ${account.applications.length === 0 ? html`<p class="quiet">No app has access to your account.</p>` : applicationList(frame, account)}

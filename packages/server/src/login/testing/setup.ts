@@ -69,7 +69,7 @@ export async function setUp(options: { signUp?: boolean } = {}) {
     hstsPreload: false,
     trustedProxies: [],
     organizationName: 'Example',
-    cleartext: { isPage: () => true, onCredential: async () => {} },
+    cleartext: { isPage: () => true, credentialCookies: [], onCredential: async () => {} },
   });
   const app = http.app();
   app.route(

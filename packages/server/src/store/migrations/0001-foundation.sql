@@ -27,7 +27,7 @@ CREATE TABLE event (
   user_id     TEXT,
   token_id    TEXT,                          -- a jti or row id; never a token
   address     TEXT,                          -- network address of whoever caused it
-  occurrences INTEGER NOT NULL DEFAULT 1,    -- alarms of one kind, key and minute past the cap are counted here
+  occurrences INTEGER NOT NULL DEFAULT 1,    -- past the cap of a minute, those of one type, key, client, user
   detail      TEXT NOT NULL                  -- JSON object of ids and codes; no secret, no personal text
 );
 CREATE INDEX event_alarm ON event (rings, id);
