@@ -17,6 +17,7 @@ function setup(entries: JournalEntry[] | undefined) {
     login: { revokeAllLinks: async () => note('links') },
     sessions: { endAll: async () => note('sessions') },
     tokens: { revokeAll: async () => note('tokens') },
+    authorization: { forgetAllConsents: async () => note('consents') },
     users: { disableAgain: async () => note('user') > 0 },
     clients: { disableAgain: async () => note('client') > 0 },
     events: { append: async (_: Transaction, { type }: { type: string }) => void note(type) },
@@ -45,10 +46,10 @@ test('without the journal all grants end, with everything else, in one commit', 
   const outcome = await settled;
   assert.deepEqual(
     done.map(({ what }) => what),
-    ['codes', 'links', 'sessions', 'tokens', 'grants', 'store.restored'],
+    ['codes', 'links', 'sessions', 'tokens', 'consents', 'grants', 'store.restored'],
   );
   assert.equal(new Set(done.map(({ write }) => write)).size, 1);
-  assert.equal(outcome.grantsEnded, 5);
+  assert.equal(outcome.grantsEnded, 6);
 });
 
 test('with the journal every entry is done again and no grant ends by itself', async () => {
@@ -62,7 +63,10 @@ test('with the journal every entry is done again and no grant ends by itself', a
   const outcome = await settled;
   assert.deepEqual(
     done.map(({ what }) => what),
-    ['grant_ended', 'grant_rotated', 'user', 'client', 'codes', 'links', 'sessions', 'tokens', 'store.restored'],
+    [
+      ...['grant_ended', 'grant_rotated', 'user', 'client', 'codes', 'links', 'sessions', 'tokens', 'consents'],
+      'store.restored',
+    ],
   );
   assert.equal(outcome.grantsEnded, undefined);
   assert.deepEqual(outcome.replayed, { grant_ended: 1, grant_rotated: 1, user_disabled: 1, client_disabled: 1 });
@@ -72,5 +76,5 @@ test('a long journal is replayed in bounded transactions', async () => {
   const { done, settled } = setup(Array.from({ length: 2 * REPLAY_BATCH + 1 }, () => ENDED));
   assert.equal((await settled).replayed.grant_ended, 2 * REPLAY_BATCH + 1);
   const sizes = [...Map.groupBy(done, ({ write }) => write).values()].map((batch) => batch.length);
-  assert.deepEqual(sizes, [REPLAY_BATCH, REPLAY_BATCH, 1, 5]);
+  assert.deepEqual(sizes, [REPLAY_BATCH, REPLAY_BATCH, 1, 6]);
 });

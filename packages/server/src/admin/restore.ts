@@ -1,3 +1,4 @@
+import type { Authorization } from '../authorization/authorization.ts';
 import type { Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
 import type { Grants } from '../grants/grants.ts';
@@ -18,6 +19,7 @@ export interface RestoreParts {
   login: Pick<Login, 'revokeAllLinks'>;
   sessions: Pick<Sessions, 'endAll'>;
   tokens: Pick<Tokens, 'revokeAll'>;
+  authorization: Pick<Authorization, 'forgetAllConsents'>;
   users: Pick<Users, 'disableAgain'>;
   clients: Pick<Clients, 'disableAgain'>;
   events: Pick<Events, 'append'>;
@@ -28,6 +30,8 @@ export interface RestoreOutcome {
   sessionsEnded: number;
   linksTakenBack: number;
   accessTokensRevoked: number;
+  /** Consents forgotten: users are asked once more, for one may have been taken back since. */
+  consentsForgotten: number;
   /** Grants that ended because the journal is missing; undefined where it was replayed. */
   grantsEnded: number | undefined;
   replayed: Record<JournalEntry['kind'], number>;
@@ -35,14 +39,14 @@ export interface RestoreOutcome {
 
 /**
  * Applies the rule of restores to a copy that nobody uses yet. What the backup holds may have been used or taken back since it
- * was made, and the copy cannot know: codes, links, sessions and access tokens die, all of them. Grants stay only where the
+ * was made, and the copy cannot know: codes, links, sessions, access tokens and consents die, all of them. Grants stay only where the
  * journal tells every ending and every rotation since; otherwise they die, too.
  *
  * An entry of something that the backup does not have yet changes nothing. Doing an entry twice changes nothing either, so a
  * restore that broke off can be started again.
  */
 export async function settleRestore(parts: RestoreParts, copy: RestoredCopy): Promise<RestoreOutcome> {
-  const { grants, login, sessions, tokens, events } = parts;
+  const { grants, login, sessions, tokens, authorization, events } = parts;
   const { store, journal } = copy;
   const replayed = { grant_ended: 0, grant_rotated: 0, user_disabled: 0, client_disabled: 0 };
   if (journal.kind === 'complete') {
@@ -59,6 +63,7 @@ export async function settleRestore(parts: RestoreParts, copy: RestoredCopy): Pr
       linksTakenBack: await login.revokeAllLinks(tx),
       sessionsEnded: await sessions.endAll(tx),
       accessTokensRevoked: await tokens.revokeAll(tx),
+      consentsForgotten: await authorization.forgetAllConsents(tx),
       grantsEnded: journal.kind === 'complete' ? undefined : await grants.endAll(tx),
       replayed,
     };

@@ -10,6 +10,7 @@
  * is sealed with the master key, so the browser that carries it can neither read nor change it.
  */
 import { decodeBase64url, encodeBase64url, TOKEN_TYPES } from '@countersign/protocol';
+import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { Keys } from '../keys/keys.ts';
 import { isSameRedirectUri, OAuthError, withParameters } from '../oauth/oauth.ts';
@@ -19,7 +20,7 @@ import type { Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import { decideStep, type Step } from './decision.ts';
 import { type AuthorizationRequest, type Parameters, readRedirectUri, readRequest, readState } from './request.ts';
-import { deleteConsent, selectConsent, upsertConsent } from './table.ts';
+import { type Consent, deleteAllConsents, deleteConsent, selectConsent, upsertConsent } from './table.ts';
 
 export { type AuthorizationRequest, RequestNotRedirectable } from './request.ts';
 
@@ -56,6 +57,7 @@ export class Authorization {
   readonly #clients: Clients;
   readonly #keys: Keys;
   readonly #sealer: Sealer;
+  readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
   readonly #codes: CodeIssuer;
   readonly #clock: Clock;
   readonly #issuer: string;
@@ -65,6 +67,7 @@ export class Authorization {
     clients: Clients;
     keys: Keys;
     sealer: Sealer;
+    buckets: Pick<Buckets, 'prove' | 'isProven'>;
     codes: CodeIssuer;
     clock: Clock;
     issuer: string;
@@ -73,6 +76,7 @@ export class Authorization {
     this.#clients = given.clients;
     this.#keys = given.keys;
     this.#sealer = given.sealer;
+    this.#buckets = given.buckets;
     this.#codes = given.codes;
     this.#clock = given.clock;
     this.#issuer = given.issuer;
@@ -108,8 +112,7 @@ export class Authorization {
       request,
       session: session && { userId: session.userId, authTimeMs: session.createdAtMs },
       isConfidential: client.isConfidential,
-      consentedScope:
-        session && (await selectConsent(this.#store.read, { userId: session.userId, clientId: client.id })),
+      consentedScope: session && (await this.#consentedScope({ userId: session.userId, clientId: client.id })),
       nowMs: this.#clock.now(),
     });
     return this.#outcomeOf(step, { sealed, request, client, session });
@@ -132,8 +135,10 @@ export class Authorization {
       nowMs: this.#clock.now(),
     });
     if (step.kind === 'issue' && client.isConfidential) {
-      const consent = { userId: session.userId, clientId: client.id, scope: request.scope, nowMs: this.#clock.now() };
-      await this.#store.write((tx) => upsertConsent(tx, consent));
+      const scope = request.scope.join(' ');
+      const consent = { userId: session.userId, clientId: client.id, scope, givenAtMs: this.#clock.now() };
+      const proof = this.#buckets.prove(consentName(consent), consentTerms(consent));
+      await this.#store.write((tx) => upsertConsent(tx, { ...consent, proof }));
     }
     return this.#outcomeOf(step, { sealed, request, client, session });
   }
@@ -151,6 +156,19 @@ export class Authorization {
   /** Disconnecting an application also forgets that the user agreed to it. */
   async forgetConsent(tx: Transaction, of: { userId: string; clientId: string }): Promise<void> {
     await deleteConsent(tx, of);
+  }
+
+  /** After a restore: the copy does not know what was forgotten since, so everybody is asked once more. */
+  async forgetAllConsents(tx: Transaction): Promise<number> {
+    return deleteAllConsents(tx);
+  }
+
+  /** A row that somebody else wrote is no consent: his application would be let in without a question. */
+  async #consentedScope(of: { userId: string; clientId: string }): Promise<readonly string[] | undefined> {
+    const consent = await selectConsent(this.#store.read, of);
+    if (!consent || !this.#buckets.isProven(consentName(consent), consentTerms(consent), consent.proof))
+      return undefined;
+    return consent.scope.split(' ');
   }
 
   async #outcomeOf(
@@ -219,6 +237,14 @@ export class Authorization {
       'id_token_hint is not an ID token of this issuer.',
     );
   }
+}
+
+function consentName(consent: Consent) {
+  return { table: 'consent', id: `${consent.userId} ${consent.clientId}` };
+}
+
+function consentTerms(consent: Consent): readonly RowTerm[] {
+  return [consent.scope, consent.givenAtMs];
 }
 
 function tooLong(): OAuthError {

@@ -30,7 +30,7 @@ export function consentPage(facts: {
 ${scope.map((word) => html`<li>${SCOPES_IN_WORDS[word] ?? html`use <code>${word}</code>`}</li>`)}
 </ul>
 <p>At <code>${client.audience}</code>, ${lasts}.</p>
-<p class="note">Afterwards you return to <code>${new URL(facts.redirectUri).host || facts.redirectUri}</code>. If you do not know this application, say no.</p>
+<p>Afterwards you return to <code>${new URL(facts.redirectUri).host || facts.redirectUri}</code>. If you do not know this application, say no.</p>
 <form method="post" action="${facts.basePath}/oauth2/authorize/consent">
 <input type="hidden" name="request" value="${facts.sealed}">
 <input type="hidden" name="csrf" value="${facts.csrf}">

@@ -46,10 +46,14 @@ export function authorizationRoutes(given: {
     return c.redirect(`${c.var.site.issuer}/oauth2/authorize/continue?request=${begun.sealed}`, 303);
   });
 
-  routes.get('/oauth2/authorize/continue', async (c) => advance(c, readQuery(c).get('request') ?? ''));
+  routes.get('/oauth2/authorize/continue', async (c) => {
+    count(c);
+    return advance(c, readQuery(c).get('request') ?? '');
+  });
 
   routes.post('/oauth2/authorize/consent', async (c) => {
     assertSameOrigin(c);
+    count(c);
     const form = await readForm(c);
     const cookie = readCookie(c, SESSION_COOKIE);
     assertCsrf({ cookieSecret: cookie, purpose: CONSENT_FORM, presented: form.get('csrf') });
@@ -61,9 +65,14 @@ export function authorizationRoutes(given: {
     return show(c, await authorization.answer(sealed, session, decision === 'allow'));
   });
 
-  async function begin(c: HttpContext, parameters: Form) {
+  /** Counts whatever may end in a code: one sealed request can be continued many times, and each time makes a row. */
+  function count(c: HttpContext): void {
     const taken = limits.take('authorizePerNetwork', c.var.request.network);
     if (taken.kind === 'limited') throw tooMany(taken.retryAfterSeconds);
+  }
+
+  async function begin(c: HttpContext, parameters: Form) {
+    count(c);
     try {
       return await authorization.begin(parameters);
     } catch (error) {
