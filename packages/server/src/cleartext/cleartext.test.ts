@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { CleartextCandidate } from '../http/http.ts';
+import { StoreUnavailable } from '../store/store.ts';
 import { claimsOf, HOME, openAuthority } from '../testing/testing.ts';
+import { Cleartext } from './cleartext.ts';
 
 const opened = await openAuthority();
 after(opened.close);
@@ -109,4 +111,17 @@ test('past ten a minute from one peer more is only refused and rung, and other p
   assert.equal(rung.filter((line) => line.endsWith('taken back')).length, 10);
   assert.equal(rung.filter((line) => line.endsWith('kept')).length, 2);
   assert.deepEqual(await sighted([bearer(made.at(-1))], 'another'), ['alarm.cleartext access taken back']);
+});
+
+test('a client secret that cannot be checked does not pass as harmless', async () => {
+  nextMinute();
+  const broken = new Cleartext({
+    ...authority,
+    clients: {
+      authenticate: () => Promise.reject(new StoreUnavailable('gone')),
+    } as unknown as typeof authority.clients, // all it asks
+  });
+  const candidates: CleartextCandidate[] = [{ kind: 'basic', clientId: client.id, clientSecret: secret }];
+  const from = { address: HOME, network: HOME, peerNetwork: 'net', method: 'POST', path: '/' };
+  await assert.rejects(broken.sighted({ ...from, candidates }), StoreUnavailable);
 });

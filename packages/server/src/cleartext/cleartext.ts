@@ -15,9 +15,13 @@ import type { Grants } from '../grants/grants.ts';
 import type { CleartextCandidate, CleartextSighting } from '../http/http.ts';
 import type { Limits } from '../limits/limits.ts';
 import { LINK_COOKIE, type Login } from '../login/login.ts';
+import { OAuthError } from '../oauth/oauth.ts';
 import { SESSION_COOKIE, type Session, type Sessions } from '../sessions/sessions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
+
+/** Names of the cookies that are looked at, without their `__Host-` prefix. */
+export const CREDENTIAL_COOKIES: readonly string[] = [SESSION_COOKIE, LINK_COOKIE];
 
 /** A credential that passes every check, and how to take it back. */
 interface Exposed {
@@ -101,7 +105,7 @@ export class Cleartext {
   }
 
   async #token(token: string, from: { address: string }): Promise<Exposed | undefined> {
-    const refresh = await this.#grants.ofRefreshToken(token);
+    const refresh = await this.#grants.ofRefreshToken(token, from);
     if (refresh) {
       const { grant } = refresh;
       if (!refresh.isGood) return undefined;
@@ -173,8 +177,9 @@ export class Cleartext {
     try {
       const client = await this.#clients.authenticate({ ...presented, network });
       return { kind: 'client_secret', clientId: client.id, takeBack: async () => {} };
-    } catch {
-      return undefined; // not a good secret: nothing was exposed
+    } catch (error) {
+      if (error instanceof OAuthError) return undefined; // not a good secret: nothing was exposed
+      throw error; // not known whether it is good: the sighting must not pass as harmless
     }
   }
 }

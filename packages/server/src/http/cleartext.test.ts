@@ -63,6 +63,56 @@ describe('plain http', () => {
     assert.deepEqual(sightings[0]?.candidates[0], { kind: 'parameter', name: 'token', value: 'abc' });
   });
 
+  test('a session is hidden neither by cookies of others on this host nor by many parameters', async () => {
+    const { http, sightings } = startTestApp();
+    const others = Array.from({ length: 20 }, (_, at) => `__Host-x${at}=1`).join('; ');
+    const query = Array.from({ length: 20 }, (_, at) => `code=${at}`).join('&');
+    const headers = { cookie: `${others}; __Host-session=s` };
+    const request = new Request(`http://login.example/login?${query}`, { headers });
+    await http.plaintextHandler()(request, { address: '203.0.113.5' });
+    const candidates = sightings[0]?.candidates ?? [];
+    assert.deepEqual(candidates.at(-1), { kind: 'cookie', name: '__Host-session', value: 's' });
+    assert.equal(candidates.length, 9);
+  });
+
+  test('a token beside a body that is too large, or a URL that is too long, is handed on all the same', async () => {
+    const { http, sightings } = startTestApp();
+    const plain = http.plaintextHandler();
+    const headers = { authorization: 'Bearer abc', 'content-type': 'application/x-www-form-urlencoded' };
+    const large = 'x'.repeat(70_000);
+    const stream = () => new Blob([large]).stream();
+    const requests = [
+      new Request('http://login.example/a', {
+        method: 'POST',
+        headers: { ...headers, 'content-length': '70000' },
+        body: large,
+      }),
+      new Request('http://login.example/a', { method: 'POST', headers, body: stream(), duplex: 'half' } as RequestInit), // Fetch has `duplex`, its types not yet
+      new Request(`http://login.example/login?a=${'x'.repeat(11_000)}`, { headers }),
+    ];
+    for (const [at, request] of requests.entries()) {
+      const answer = await plain(request, { address: '203.0.113.5' });
+      assert.ok([403, 413, 414].includes(answer.status), String(answer.status));
+      assert.deepEqual(sightings[at]?.candidates, [{ kind: 'bearer', token: 'abc' }]);
+    }
+  });
+
+  test('a token in a JSON body is handed on', async () => {
+    const { http, sightings } = startTestApp();
+    const plain = http.plaintextHandler();
+    const send = (body: string) => {
+      const headers = { 'content-type': 'application/json; charset=utf-8' };
+      return plain(new Request('http://login.example/a', { method: 'POST', headers, body }), {
+        address: '203.0.113.5',
+      });
+    };
+    assert.equal((await send('{"token": "abc", "more": [1], "code": 5}')).status, 403);
+    assert.deepEqual(sightings[0]?.candidates, [{ kind: 'parameter', name: 'token', value: 'abc' }]);
+    for (const body of ['{"token": "abc"', 'null', '"token"', '['.repeat(60_000)])
+      assert.equal((await send(body)).status, 403);
+    assert.equal(sightings.length, 1);
+  });
+
   test('a client secret in form or query is handed on together with its client, and not into the redirect', async () => {
     const { http, sightings } = startTestApp();
     const plain = http.plaintextHandler();
@@ -88,7 +138,11 @@ describe('plain http', () => {
   });
 
   test('an alarm that cannot be written closes the door instead of opening it', async () => {
-    const failing = { isPage: () => true, onCredential: () => Promise.reject(new StoreUnavailable('gone')) };
+    const failing = {
+      isPage: () => true,
+      credentialCookies: [],
+      onCredential: () => Promise.reject(new StoreUnavailable('gone')),
+    };
     const { http } = startTestApp({ cleartext: failing });
     const response = await http.plaintextHandler()(new Request('http://x/login?token=a'), { address: '203.0.113.5' });
     assert.equal(response.status, 503);

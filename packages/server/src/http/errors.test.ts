@@ -56,6 +56,14 @@ describe('errors', () => {
     assert.doesNotMatch(JSON.stringify(lines), new RegExp(SECRET));
   });
 
+  test('LG-04 an outage is logged with its cause, without what the cause quotes', async () => {
+    const { fetch, lines } = startTestApp();
+    assert.doesNotMatch(await (await fetch('/throw/store')).text(), /gone|disk/);
+    const line = lines.find(({ message }) => message === 'store unavailable');
+    assert.equal(line?.fields.message, 'gone');
+    assert.match(String(line?.fields.cause), /^Error: disk is full \[left out\]$/);
+  });
+
   test('people get pages where pages are, and JSON stays JSON for a browser', async () => {
     const { fetch } = startTestApp();
     const accept = { headers: { accept: 'text/html' } };

@@ -44,7 +44,7 @@ export interface ErrorReplies {
 export function replyToError(thrown: unknown, c: HttpContext, replies: ErrorReplies): Response | Promise<Response> {
   const refusal = refusalOf(thrown);
   if (refusal.status === 500) logFailure(thrown, c, replies.log);
-  if (refusal.status === 503) replies.log.warn('store unavailable', { requestId: c.var.request.id });
+  if (refusal.status === 503) logOutage(thrown, c, replies.log);
   for (const [name, value] of Object.entries(refusal.headers ?? {})) c.header(name, value);
   if (thrown instanceof PageError || c.var.presentation === 'page' || asksForPage(thrown, c)) {
     const { title = titleOf(refusal.status), message: sentence, code } = refusal;
@@ -138,8 +138,22 @@ function logFailure(thrown: unknown, c: HttpContext, log: Log): void {
     error: error.name,
     message: withoutSecrets(error.message),
     stack: frames(error),
-    cause: error.cause instanceof Error ? withoutSecrets(`${error.cause.name}: ${error.cause.message}`) : undefined,
+    cause: causeOf(error.cause),
   });
+}
+
+/** Why, for a full disk and a damaged file look alike from outside. */
+function logOutage(thrown: unknown, c: HttpContext, log: Log): void {
+  const { message, cause } = thrown instanceof Error ? thrown : new Error('a value that is no Error was thrown');
+  log.warn('store unavailable', {
+    requestId: c.var.request.id,
+    message: withoutSecrets(message),
+    cause: causeOf(cause),
+  });
+}
+
+function causeOf(cause: unknown): string | undefined {
+  return cause instanceof Error ? withoutSecrets(`${cause.name}: ${cause.message}`) : undefined;
 }
 
 /** Where it happened, without the message that V8 repeats at the top of a stack. */

@@ -3,8 +3,8 @@
  * answers to errors, CORS and the defence of forms. Leaves to each domain's `routes.ts` what a path means, and to the listener in
  * world/ sockets, TLS and timeouts.
  *
- * Life of a request: context from the socket (or a trusted proxy) → refuse what is too large → plain http is answered apart →
- * routes; whatever throws becomes an answer in `errors.ts` → security headers → one log line.
+ * Life of a request: context from the socket (or a trusted proxy) → what plain http exposed is told → refuse what is too large →
+ * plain http is answered apart → routes; whatever throws becomes an answer in `errors.ts` → security headers → one log line.
  */
 import { encodeBase64url } from '@countersign/protocol';
 import { Hono, type MiddlewareHandler } from 'hono';
@@ -14,7 +14,7 @@ import type { Random } from '../world/random.ts';
 import type { Stopwatch } from '../world/stopwatch.ts';
 import { type Authorization, parseAuthorization } from './authorization-header.ts';
 import { refuseLargeBody } from './body.ts';
-import { answerCleartext, type CleartextRules } from './cleartext.ts';
+import { answerCleartext, type CleartextRules, tellExposed } from './cleartext.ts';
 import {
   type HttpContext,
   type HttpEnv,
@@ -119,9 +119,10 @@ export function createHttp(options: HttpOptions): Http {
       const startedMs = stopwatch.monotonicMs();
       const request = begin(c, transport);
       try {
+        if (!request.secure) await tellExposed(c, c.req.path, cleartext);
         refuseOversized(c);
         if (request.secure) await next();
-        else c.res = await answerCleartext(c, c.req.path, cleartext);
+        else c.res = answerCleartext(c, c.req.path, cleartext);
       } catch (thrown) {
         c.res = await replyToError(thrown, c, replies);
       }

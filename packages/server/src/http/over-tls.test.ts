@@ -23,7 +23,7 @@ const http = createHttp({
   hstsPreload: false,
   trustedProxies: [],
   organizationName: 'Example',
-  cleartext: { isPage: () => false, onCredential: async () => {} },
+  cleartext: { isPage: () => false, credentialCookies: [], onCredential: async () => {} },
 });
 const app = http.app();
 app.get('/', (c) => c.text(c.var.request.address));

@@ -37,6 +37,7 @@ export function startTestApp(overrides: Partial<HttpOptions> = {}) {
     organizationName: 'Example <Org>',
     cleartext: {
       isPage: (path) => path === '/login' || path === '/',
+      credentialCookies: ['session'],
       onCredential: async (sighting) => void sightings.push(sighting),
     },
     ...overrides,
@@ -76,7 +77,7 @@ function fail(what: string): Response {
     limited: () => new OAuthError('invalid_client', 'limited', 'Slow down.', { retryAfterSeconds: 7.2 }),
     grant: () => new OAuthError('invalid_grant', 'unauthorized.bad_refresh_token', 'No.'),
     challenge: () => new BearerChallenge(),
-    store: () => new StoreUnavailable('gone'),
+    store: () => new StoreUnavailable('gone', { cause: new Error(`disk is full ${SECRET}`) }),
     page: () => new PageError({ status: 410, title: 'Used <up>', sentence: 'It was used.', code: 'link.used' }),
     unknown: () => new Error(`sqlite choked on ${SECRET}`),
     string: () => 'a string',
