@@ -36,6 +36,7 @@ describe('being called', () => {
       ['client add --name a --grant-type password', /one of authorization_code, refresh_token, client_credentials/],
       ['client add --name a --single-active user', /Allowed choices are grant, off/],
       ['client list --limit 0', /a whole number from 1 to 1000/],
+      ['user list --after oauth2client_0000BClZJNj204ZJX78RCR', /an id of this list \(user_…\)/],
       ['client disable', /missing required argument 'id'/],
       ['client list extra', /too many arguments/],
       ['alarms --type started', /one of forged, tampered, replayed, cleartext/],
@@ -99,6 +100,14 @@ describe('on a data folder', () => {
     const { client_id: id, client_secret: secret } = JSON.parse(added.stdout);
     assert.equal(secret, null);
     assert.match((await ran(`client rotate-secret ${id}`, { folder })).stderr, /public client and has no secret/);
+  });
+
+  test('a user is added once, by an address that mails reach', async () => {
+    const added = JSON.parse((await ran('user add Grace@example.com --json', { folder })).stdout);
+    assert.equal(added.email, 'grace@example.com');
+    assert.ok((await ran('user list', { folder })).stdout.includes(added.id));
+    assert.match((await ran('user add grace@example.com', { folder })).stderr, /a user with this address already/);
+    assert.match((await ran('user add grace', { folder })).stderr, /looks like name@example\.org/);
   });
 
   test('an unknown thing is refused with where to look', async () => {

@@ -68,7 +68,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .option('--no-pkce', 'allow a confidential client to leave PKCE out');
   withJson(add).action((options: AddOptions) => addClient(terminal, options));
 
-  withPage(client.command('list').description('clients, oldest first')).action((options: PageOptions) =>
+  withPage(client.command('list').description('clients, oldest first'), 'oauth2client').action((options: PageOptions) =>
     listClients(terminal, options),
   );
   withJson(client.command('disable <id>').description('end all it was issued, at once, and refuse it')).action(

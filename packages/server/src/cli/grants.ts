@@ -14,7 +14,7 @@ interface ListOptions extends PageOptions {
 
 export function grantCommands(program: Command, terminal: Terminal): void {
   const grant = program.command('grant').description('what users have authorized, each with its family of tokens');
-  withPage(grant.command('list').description('grants, oldest first'))
+  withPage(grant.command('list').description('grants, oldest first'), 'grant')
     .option('--user <id>', 'only those of this user that are in force')
     .action((options: ListOptions) => listGrants(terminal, options));
   withJson(grant.command('revoke <id>').description('end a grant and all its tokens at once')).action(

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
-import { defaultJournalFolder, openSqliteStore, type SqliteStore } from '../store/store.ts';
+import { openSqliteStore, type SqliteStore } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder, readText } from '../world/files.ts';
 import type { Log } from '../world/log.ts';
@@ -37,8 +37,8 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
   if (!hasDatabase(settings.dataFolder)) {
     throw new CommandRefused(
       'no_database',
-      `There is no database in ${settings.dataFolder}. Check COUNTERSIGN_DATA_FOLDER (dataFolder) and the folder this was called ` +
-        'in, or make one with: countersign migrate',
+      `There is no database in ${settings.dataFolder} that this user can see. Check COUNTERSIGN_DATA_FOLDER (dataFolder), the folder ` +
+        'and the user this was called in and by, or make one with: countersign migrate',
     );
   }
   requireSameIdentity(settings);
@@ -70,8 +70,8 @@ export function existingMasterKey(settings: Settings): Uint8Array {
 }
 
 export function openStore(settings: Settings): SqliteStore {
-  const { dataFolder } = settings;
-  const journal = { kind: 'folder' as const, folder: defaultJournalFolder(dataFolder) };
+  const { dataFolder, journalFolder } = settings;
+  const journal = { kind: 'folder' as const, folder: journalFolder };
   return openSqliteStore({ dataFolder, clock: systemClock, journal });
 }
 

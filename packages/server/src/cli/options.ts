@@ -1,4 +1,5 @@
 /** Options that several commands share, and how their values are read. */
+import { type IdPrefix, isId } from '@countersign/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { durationSeconds } from './duration.ts';
 
@@ -20,8 +21,12 @@ export function withJson(command: Command): Command {
   return command.option('--json', 'print one JSON document');
 }
 
-export function withPage(command: Command): Command {
-  return withJson(withLimit(command)).option('--after <id>', 'begin after this id, as the last page ended');
+/** @param prefix of the ids that are listed: any other word would silently begin somewhere. */
+export function withPage(command: Command, prefix: IdPrefix): Command {
+  return withJson(withLimit(command)).option('--after <id>', 'begin after this id, as the last page ended', (text) => {
+    if (isId(prefix, text)) return text;
+    throw new InvalidArgumentError(`It must be an id of this list (${prefix}_…): the last one of the page before.`);
+  });
 }
 
 export function withLimit(command: Command): Command {

@@ -6,6 +6,7 @@
  *
  * Whatever fails on the way up is undone in reverse order, and says what to do.
  */
+import { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Settings } from '../config/config.ts';
 import { DevelopmentMailbox } from '../mail/mail.ts';
@@ -75,7 +76,7 @@ async function bringUp(given: {
   });
   rememberIdentity(settings);
   const server = composeServer(authority, mails.mailbox);
-  const tls = await certificateOf(settings);
+  const tls = await certificateOf(settings, log);
   await listenOn({ settings, server, tls, undo });
   server.startJobs();
   const readyInMs = terminal.uptimeMs();
@@ -117,16 +118,37 @@ interface Certificate {
   caCertificateFile: string | undefined;
 }
 
-async function certificateOf(settings: Settings): Promise<Certificate> {
+async function certificateOf(settings: Settings, log: Log): Promise<Certificate> {
   const { tls, dataFolder } = settings;
   if (tls.kind === 'local') return localCertificate({ dataFolder, clock: systemClock, random: systemRandom });
   const [certificate, key] = [readText(tls.certificateFile), readText(tls.keyFile)];
   // Without either Node would listen all the same, and fail every handshake.
-  if (certificate && key) return { certificate, key, caCertificateFile: undefined };
+  if (certificate && key) {
+    warnOfCertificate(certificate, settings, log);
+    return { certificate, key, caCertificateFile: undefined };
+  }
   throw new CommandRefused(
     'bad_certificate',
     `Reading the certificate: ${tls.certificateFile} or ${tls.keyFile} is missing or empty. Both must be PEM files.`,
   );
+}
+
+/** A proxy may show another certificate to the world, so none of this stops the start. What cannot be read at all stops the listener. */
+function warnOfCertificate(pem: string, { issuer, tls }: Settings, log: Log): void {
+  if (tls.kind === 'local' || !pem.includes('-----BEGIN CERTIFICATE-----')) return;
+  const certificate = new X509Certificate(pem);
+  const { hostname } = new URL(issuer);
+  const names = hostname.startsWith('[') ? certificate.checkIP(hostname.slice(1, -1)) : certificate.checkHost(hostname);
+  if (names === undefined) {
+    log.warn(
+      `The certificate (${tls.certificateFile}) does not name ${hostname}, the host of the issuer. Browsers and clients refuse it.`,
+    );
+  }
+  if (certificate.validToDate.getTime() <= systemClock.now()) {
+    log.warn(
+      `The certificate (${tls.certificateFile}) has expired. Browsers and clients refuse it. Renew it, and start again.`,
+    );
+  }
 }
 
 function mailsOf(settings: Settings): {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type RestoreOutcome, settleRestore } from '../admin/admin.ts';
-import { backupStore, defaultJournalFolder, type RestoreResult, restoreDatabase } from '../store/store.ts';
+import { backupStore, type RestoreResult, restoreDatabase } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder } from '../world/files.ts';
 import { pinoLog } from '../world/log-pino.ts';
@@ -75,7 +75,7 @@ async function backup(terminal: Terminal, folder: string, options: JsonOption): 
 
 async function restore(terminal: Terminal, folder: string, options: RestoreOptions): Promise<void> {
   const settings = settingsOf(terminal);
-  const { dataFolder } = settings;
+  const { dataFolder, journalFolder } = settings;
   requireSameIdentity(settings);
   const masterKey = existingMasterKey(settings);
   ensurePrivateFolder(dataFolder);
@@ -84,7 +84,7 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
   let outcome: RestoreOutcome | undefined;
   try {
     const result = await restoreDatabase({
-      ...{ backupFolder: folder, dataFolder, journalFolder: defaultJournalFolder(dataFolder), clock: systemClock },
+      ...{ backupFolder: folder, dataFolder, journalFolder, clock: systemClock },
       ...{ force: options.force ?? false, withoutJournal: !options.journal },
       async settle(copy) {
         const authority = await authorityOver({ settings, store: copy.store, masterKey, log });
@@ -112,10 +112,14 @@ function restored(result: RestoreResult, outcome: RestoreOutcome | undefined) {
       'sessions ended': outcome?.sessionsEnded,
       'links taken back': outcome?.linksTakenBack,
       'access tokens revoked': outcome?.accessTokensRevoked,
+      'consents forgotten': outcome?.consentsForgotten,
     }),
-    'Users log in again. Applications get new access tokens by their refresh tokens, where their grants go on.',
+    journal.kind === 'complete'
+      ? 'Users log in again. Applications get new access tokens by their refresh tokens.'
+      : 'Users log in again.',
     grants,
-    'Whatever else changed since the backup is as it was then: clients, their secrets, users. Rotate secrets that were rotated since.',
+    'Whatever else changed since the backup is as it was then: clients, their secrets, users, keys. Rotate secrets that were rotated ' +
+      'since, and with "countersign keys rotate" a key that was replaced because others had it.',
     ...(keptAside === undefined ? [] : [`The database that was there is kept as ${keptAside}.`]),
   ].join('\n');
   return {

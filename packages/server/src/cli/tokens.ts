@@ -69,7 +69,7 @@ async function inspect(authority: Authority, token: string): Promise<Inspected> 
     case TOKEN_TYPES.access:
       return { kind: 'access token', ...shown, ...(await judged(authority, token)) };
     case TOKEN_TYPES.refresh: {
-      const found = await authority.grants.ofRefreshToken(token);
+      const found = await authority.grants.ofRefreshToken(token, FROM);
       return { kind: 'refresh token', ...shown, ...refreshStanding(found) };
     }
     case TOKEN_TYPES.magicLink: {
@@ -122,7 +122,7 @@ async function revokeById(authority: Authority, jti: string) {
 }
 
 async function revokePresented(authority: Authority, token: string) {
-  const refresh = await authority.grants.ofRefreshToken(token);
+  const refresh = await authority.grants.ofRefreshToken(token, FROM);
   if (refresh) {
     const { id } = refresh.grant;
     const isDone = await authority.store.write((tx) => authority.grants.end(tx, id, 'operator'));
@@ -146,7 +146,7 @@ async function readToken(terminal: Terminal): Promise<string> {
   if (token !== '') return token;
   throw new CommandRefused(
     'no_token',
-    'Reading the token: standard input is empty. Give it as in: countersign token inspect < token.txt',
+    'Reading the token: standard input is empty. Give it as in: countersign token inspect < token.txt, or: token revoke - < token.txt',
   );
 }
 

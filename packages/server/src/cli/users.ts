@@ -10,7 +10,10 @@ import type { Terminal } from './terminal.ts';
 
 export function userCommands(program: Command, terminal: Terminal): void {
   const user = program.command('user').description('people who can log in');
-  withPage(user.command('list').description('users, oldest first')).action((options: PageOptions) =>
+  withJson(user.command('add <address>').description('make an account; its owner logs in by mail')).action(
+    (address: string, options: JsonOption) => addUser(terminal, address, options),
+  );
+  withPage(user.command('list').description('users, oldest first'), 'user').action((options: PageOptions) =>
     listUsers(terminal, options),
   );
   withJson(
@@ -21,6 +24,26 @@ export function userCommands(program: Command, terminal: Terminal): void {
   withJson(
     user.command('enable <user>').description('by id or address: allow logins again; what was ended stays dead'),
   ).action((name: string, options: JsonOption) => setEnabled(terminal, { name, isEnabled: true }, options));
+}
+
+/** Only a person who reads the mails of the address can log in to what is made here, so nothing has to be proved now. */
+async function addUser(terminal: Terminal, text: string, options: JsonOption): Promise<void> {
+  const address = emailAddress(text);
+  if (address.kind === 'refused') {
+    throw new CommandRefused(
+      address.code,
+      'That is no address that mails can be sent to. It looks like name@example.org.',
+    );
+  }
+  const email = address.address;
+  const user = await withAuthority(terminal, ({ authority }) =>
+    authority.store.write(async (tx) => {
+      if (!(await authority.users.byEmail(email, tx))) return authority.users.create(tx, email);
+      throw new CommandRefused('user_exists', 'There is a user with this address already. See: countersign user list');
+    }),
+  );
+  const answer = `${user.email} (${user.id}) can log in.`;
+  reply(terminal, options, { text: answer, json: { id: user.id, email: user.email } });
 }
 
 async function listUsers(terminal: Terminal, options: PageOptions): Promise<void> {
@@ -41,7 +64,7 @@ async function listUsers(terminal: Terminal, options: PageOptions): Promise<void
     text: table(
       ['ID', 'ADDRESS', 'SINCE', 'STATE'],
       rows,
-      'No users yet: the first login makes one, where sign-up is on.',
+      'No users yet. Add one with: countersign user add; where sign-up is on, a first login makes one.',
     ),
     json: { users: users.map(userJson) },
   });

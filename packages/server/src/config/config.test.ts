@@ -125,14 +125,36 @@ describe('settings', () => {
     }
   });
 
+  test('trusting every address as a proxy is warned about', () => {
+    assert.match(read({ COUNTERSIGN_TRUSTED_PROXIES: '10.0.0.0/8, ::/0' }).warnings[0] ?? '', /no limit holds/);
+    assert.deepEqual(read({ COUNTERSIGN_TRUSTED_PROXIES: '10.0.0.0/8' }).warnings, []);
+  });
+
   test('HD-03 preload is off, and warned about when on', () => {
     assert.equal(read({}).hstsPreload, false);
     assert.deepEqual(read({}).warnings, []);
     assert.match(read({ COUNTERSIGN_HSTS_PRELOAD: 'true' }).warnings[0] ?? '', /subdomains/);
   });
 
+  test('the development mailbox where others can reach it is warned about', () => {
+    const open: Record<string, string>[] = [
+      { COUNTERSIGN_HOST: '0.0.0.0' },
+      { COUNTERSIGN_HOST: '::' },
+      { COUNTERSIGN_ISSUER: 'https://login.example' },
+    ];
+    for (const environment of open) assert.match(read(environment).warnings[0] ?? '', /log in as anybody/);
+    const closed: Record<string, string>[] = [
+      { COUNTERSIGN_HOST: '::1' },
+      { COUNTERSIGN_ISSUER: 'https://app.localhost:8443' },
+      { COUNTERSIGN_HOST: '0.0.0.0', COUNTERSIGN_SMTP_URL: 'smtps://mail.example' },
+    ];
+    for (const environment of closed) assert.deepEqual(read(environment).warnings, []);
+    assert.deepEqual(read(production, pems).warnings, []);
+  });
+
   test('values out of range are refused by name', () => {
     const bad: Record<string, string[]> = {
+      COUNTERSIGN_ISSUER: [`https://login.example/${'x'.repeat(107)}`],
       COUNTERSIGN_PORT: ['-1', '65536', 'x', '1.5'],
       COUNTERSIGN_SHUTDOWN_SECONDS: ['0', '301'],
       COUNTERSIGN_SMTP_URL: ['mail.example', 'http://mail.example'],

@@ -22,6 +22,8 @@ export interface Settings {
   /** 0: no plaintext listener. */
   readonly plaintextPort: number;
   readonly dataFolder: string;
+  /** Where the revocation journal stands: best on another disk than the database. */
+  readonly journalFolder: string;
   readonly masterKey: MasterKeySource;
   /** `local`: certificate of a CA made at first start, for localhost names only. */
   readonly tls:
@@ -151,21 +153,25 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
   const port = given.port ?? 8443;
   const issuer = given.issuer ?? `https://localhost:${port === 0 ? 8443 : port}`;
   const dataFolder = given.dataFolder ?? './data';
-  if (production && !given.issuer)
+  // A setting that was given and cannot be used was named already.
+  const isAbsent = (name: FieldName) => !given[name] && !problems.some((problem) => problem.startsWith(called(name)));
+  if (production && isAbsent('issuer'))
     problems.push(missing('issuer', 'the https URL under which people and clients reach this'));
-  if (production && !given.smtpUrl) problems.push(missing('smtpUrl', 'the server that takes mails'));
+  if (production && isAbsent('smtpUrl')) problems.push(missing('smtpUrl', 'the server that takes mails'));
   const plaintextPort = given.plaintextPort ?? 8080;
   if (plaintextPort !== 0 && plaintextPort === port) {
     problems.push(`${called('plaintextPort')} and ${called('port')} are the same. Give one of them another number.`);
   }
   const host = new URL(URL.canParse(issuer) ? issuer : 'https://localhost').hostname;
+  const listenHost = given.host ?? (production ? '0.0.0.0' : '127.0.0.1');
   return {
     mode,
     issuer,
-    host: given.host ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    host: listenHost,
     port,
     plaintextPort,
     dataFolder,
+    journalFolder: given.journalFolder ?? join(dataFolder, 'journal'),
     masterKey: masterKeySource(given, { dataFolder, readText }, problems),
     tls: tlsSource(given, { production, readText }, problems),
     trustedProxies: given.trustedProxies ?? [],
@@ -178,7 +184,7 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
     hstsPreload: given.hstsPreload ?? false,
     logLevel: given.logLevel ?? 'info',
     shutdownSeconds: given.shutdownSeconds ?? DEFAULT_SHUTDOWN_SECONDS,
-    warnings: warningsFor(given),
+    warnings: warningsFor(given, [listenHost, host]),
   };
 }
 
@@ -232,12 +238,31 @@ function mailSource(
   return given.smtpUrl ? { kind: 'smtp', url: given.smtpUrl, caFile: given.smtpCaFile } : { kind: 'mailbox' };
 }
 
-function warningsFor(given: Given): string[] {
-  if (!given.hstsPreload) return [];
-  return [
-    'hstsPreload is on: once browsers ship the domain in their list, it and all its subdomains are https-only for months, ' +
-      'whatever is set here later.',
-  ];
+/** `hosts`: where this listens, and the name under which it is reached. */
+function warningsFor(given: Given, hosts: readonly string[]): string[] {
+  const warnings: string[] = [];
+  if (given.hstsPreload) {
+    warnings.push(
+      'hstsPreload is on: once browsers ship the domain in their list, it and all its subdomains are https-only for months, ' +
+        'whatever is set here later.',
+    );
+  }
+  if (given.trustedProxies?.some((range) => range.endsWith('/0'))) {
+    warnings.push('trustedProxies names every address: whoever asks says himself who he is, and no limit holds him.');
+  }
+  if (!given.smtpUrl && !hosts.every(isThisMachine)) {
+    warnings.push(
+      'The development mailbox is on and this is reached under more than the names of this machine: whoever opens /dev/mailbox ' +
+        'reads the login mails of all, and can log in as anybody. Set smtpUrl, and mode to production, or listen on 127.0.0.1.',
+    );
+  }
+  return warnings;
+}
+
+function isThisMachine(host: string): boolean {
+  return (
+    host === 'localhost' || host.endsWith('.localhost') || host === '::1' || host === '[::1]' || /^127\./.test(host)
+  );
 }
 
 /** The text of a file that a setting names; a problem when there is none. */

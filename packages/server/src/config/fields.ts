@@ -4,6 +4,12 @@ import { z } from 'zod';
 /** Longest organization name: it stands in a mail's subject and a page's heading. */
 const MAX_ORGANIZATION_NAME = 60;
 
+/**
+ * Longest issuer: it stands in every token, and a magic link's must fit into a cookie of 512 characters (http/), which leaves it some
+ * 140.
+ */
+const MAX_ISSUER_LENGTH = 128;
+
 const text = z.string().trim().min(1);
 const flag = z.union([z.boolean(), z.stringbool()]);
 
@@ -21,19 +27,22 @@ const cidrs = z
   .transform((list) => list.flatMap((entry) => cidrOf(entry) ?? []));
 
 /**
- * Every setting: how it is read and, for whoever got it wrong, what it must be. `secret` values come from the environment or a
- * 0600 file and are never repeated. Names are camelCase in the file, `COUNTERSIGN_` and upper snake case in the environment.
+ * Every setting: how it is read and, for whoever got it wrong, what it must be. Values are never repeated, for some are
+ * secrets. Names are camelCase in the file, `COUNTERSIGN_` and upper snake case in the environment.
  */
 export const FIELDS = {
   mode: { schema: z.enum(['development', 'production']), must: 'be development or production' },
   issuer: {
-    schema: text.refine(isIssuer),
-    must: 'be an https URL in its shortest spelling: lower case host, no trailing slash, query, fragment or user',
+    schema: text.max(MAX_ISSUER_LENGTH).refine(isIssuer),
+    must:
+      'be an https URL in its shortest spelling: lower case host, no trailing slash, query, fragment or user, at most ' +
+      `${MAX_ISSUER_LENGTH} characters`,
   },
   host: { schema: text.regex(/^[A-Za-z0-9.:-]+$/), must: 'be an address or name to listen on' },
   port: { schema: whole(0, 65_535), must: 'be a port number' },
   plaintextPort: { schema: whole(0, 65_535), must: 'be a port number, or 0 for no plaintext listener' },
   dataFolder: { schema: text, must: 'be a path' },
+  journalFolder: { schema: text, must: 'be a path' },
   masterKey: { schema: text, must: 'be 32 bytes as base64 or hex' },
   masterKeyFile: { schema: text, must: 'be a path' },
   tlsCertificateFile: { schema: text, must: 'be the path of a PEM file: certificate, then its intermediates' },

@@ -1,4 +1,4 @@
-/** Names further apart than this are no slip of the keyboard. */
+/** Names further apart than this, or than half of what was typed, are no slip of the keyboard. */
 const MAX_DISTANCE = 4;
 
 /** The known name closest to one that is not known, or undefined when none is close: "did you mean". */
@@ -7,7 +7,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
     .sort((left, right) => left.distance - right.distance);
   const [best] = byDistance;
-  return best && best.distance <= MAX_DISTANCE ? best.candidate : undefined;
+  return best && best.distance <= Math.min(MAX_DISTANCE, name.length / 2) ? best.candidate : undefined;
 }
 
 /** Insertions, deletions and replacements that turn one word into the other (Levenshtein). */

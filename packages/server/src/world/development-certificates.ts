@@ -28,8 +28,6 @@ export interface LocalCertificate {
   certificate: string;
   key: string;
   caCertificateFile: string;
-  /** True when the CA was made now, so that whoever starts this is told to trust it. */
-  caCreated: boolean;
 }
 
 /**
@@ -63,7 +61,6 @@ export async function localCertificate(given: {
     certificate: leaf.certificate.toString(),
     key: keyPem(leaf.key),
     caCertificateFile: files.caCertificate,
-    caCreated: storedCa === undefined,
   };
 }
 

@@ -92,6 +92,7 @@ describe('SMTP', () => {
     });
     await assert.rejects(transport.send(MAIL), (error: Error) => {
       assert.match(error.message, /EENVELOPE, 550/);
+      assert.equal('code' in error && error.code, 'EENVELOPE, 550', 'what the queue logs');
       assert.doesNotMatch(`${error.message} ${error.cause}`, /example\.org|p:ss|https/);
       return true;
     });

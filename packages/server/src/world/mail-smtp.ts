@@ -27,7 +27,8 @@ export interface SmtpOptions {
  * Sends mails to one SMTP server over pooled, verified TLS connections. Without STARTTLS from the server nothing is sent: an
  * attacker on the path could otherwise take it away and read the login links.
  *
- * `send` rejects with an error that names the failing stage and the server's code, and neither address nor content.
+ * `send` rejects with an error whose `code` names the failing stage and the server's code (`EENVELOPE, 550`), and which holds
+ * neither address nor content.
  */
 export function smtpTransport(options: SmtpOptions): MailTransport & { close(): void } {
   const url = new URL(options.url);
@@ -67,7 +68,8 @@ export function smtpTransport(options: SmtpOptions): MailTransport & { close(): 
           headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
         });
       } catch (error) {
-        throw new Error(`Sending a mail: the server did not take it (${stageOf(error)}).`);
+        const code = stageOf(error);
+        throw Object.assign(new Error(`Sending a mail: the server did not take it (${code}).`), { code });
       }
     },
     close: () => transport.close(),

@@ -7,9 +7,6 @@ export interface RunningTimer {
 export interface Timers {
   /** Runs `step` every `intervalMs`, the first time after one interval; the pause counts from the end of a step, so none overlap. */
   every(intervalMs: number, step: () => unknown): RunningTimer;
-  /** Runs `step` once after `delayMs`. */
-  after(delayMs: number, step: () => unknown): RunningTimer;
-  sleep(delayMs: number): Promise<void>;
 }
 
 /**
@@ -42,10 +39,5 @@ export function systemTimers(given: { onError: (error: unknown) => void }): Time
         },
       };
     },
-    after(delayMs, step) {
-      const timer = setTimeout(() => void run(step), delayMs).unref();
-      return { stop: () => clearTimeout(timer) };
-    },
-    sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs).unref()),
   };
 }
