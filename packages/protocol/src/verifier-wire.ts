@@ -56,6 +56,8 @@ export interface ReportRequest {
 /** `GET /verifier/keys`: public keys for access tokens, with what resource servers must know of each. */
 export interface VerifierKeys {
   keys: VerifierKey[];
+  /** What the asking resource server is registered for. Of tokens for any other audience the authority says `unknown`. */
+  audiences: string[];
 }
 
 export interface VerifierKey {

@@ -44,6 +44,8 @@ test('what is not an answer to the question accepts nothing', () => {
     { epoch: 1, answers: [{ ...live, expires_in_ms: '1' }] },
     { epoch: 1, answers: [{ ...live, handles: undefined }] },
     { epoch: 1, answers: [{ ...live, handles: { token: 't', client: 'c' } }] },
+    { epoch: 1, answers: [{ ...live, handles: { ...handles, grant: 1 } }] },
+    { epoch: 1, answers: [{ ...live, handles: { ...handles, user: null } }] },
   ]) {
     assert.throws(() => parseCheckResponse(answer, asked), { code: 'authority_answer_invalid' });
   }

@@ -125,10 +125,16 @@ function parseHandles(value: unknown): Handles {
   if (typeof token !== 'string' || typeof client !== 'string' || typeof key !== 'string') {
     throw invalid('a live token lacks one of the handles token, client and key');
   }
+  // A handle left out for its form would be a group whose end is never heard of.
+  if (!isTextOrAbsent(grant) || !isTextOrAbsent(user)) throw invalid('a handle of a live token is not text');
   const handles: Handles = { token, client, key };
-  if (typeof grant === 'string') handles.grant = grant;
-  if (typeof user === 'string') handles.user = user;
+  if (grant !== undefined) handles.grant = grant;
+  if (user !== undefined) handles.user = user;
   return handles;
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string';
 }
 
 function isCount(value: unknown): value is number {

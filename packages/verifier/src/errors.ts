@@ -70,6 +70,8 @@ export const UNAVAILABLE_CODES = [
   'authority_unreachable',
   /** The authority does not accept this resource server's client id and secret, or not its role. */
   'authority_credentials_refused',
+  /** This resource server is not registered there for the audience it was set up with. */
+  'authority_audience_refused',
   /** It answered something else than the protocol says. */
   'authority_answer_invalid',
   /** Its metadata names another issuer or leads to another origin (RFC 8414 §3.3). */

@@ -23,6 +23,7 @@ function createApi() {
     .get('/me', guard(verifier), (c) => c.json(c.var.token))
     .post('/me', guard(verifier), async (c) => c.json(await c.req.parseBody()))
     .get('/pay', guard(verifier, { scopes: ['pay'] }), (c) => c.text('paid'))
+    .get('/moved', guard(verifier), () => Response.redirect('https://elsewhere.example/'))
     .get('/cached', guard(verifier), (c) => c.text('x', 200, { 'cache-control': 'private, max-age=5' }));
 }
 
@@ -139,4 +140,11 @@ test('an authority that is away closes the door with 503', async () => {
 
 test('scopes that no token can carry stop the start', () => {
   assert.throws(() => guard(verifier, { scopes: ['a b'] }), TypeError);
+});
+
+test('a handler may answer with a response whose headers cannot be changed, as of a proxied fetch', async () => {
+  const response = await get('/moved', `Bearer ${token}`);
+  assert.equal(response.status, 302);
+  assert.equal(response.headers.get('location'), 'https://elsewhere.example/');
+  assert.equal(response.headers.get('cache-control'), 'no-store');
 });

@@ -52,7 +52,8 @@ export function guard(
     if (result.kind !== 'accepted') return answer(c, result);
     c.set('token', { claims: result.claims, handles: result.handles });
     await next();
-    if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
+    // By way of the context: the headers of a response that came out of fetch cannot be changed in place.
+    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
     return;
   };
 }

@@ -42,11 +42,18 @@ export class KeyRing {
   readonly #firstLoad: PacedFlight<Keys>;
   readonly #refetch: PacedFlight<Keys>;
 
-  constructor(parts: { discovery: Discovery; connection: AuthorityConnection; clock: VerifierClock }) {
+  constructor(parts: {
+    discovery: Discovery;
+    connection: AuthorityConnection;
+    clock: VerifierClock;
+    audience: string;
+  }) {
     const { clock } = parts;
     const work = async () => {
       const { countersign_keys_endpoint: url } = await parts.discovery.metadata();
-      this.#keys = await importKeys(await parts.connection.call({ url, doing: 'Reading the keys of the authority' }));
+      const answer = await parts.connection.call({ url, doing: 'Reading the keys of the authority' });
+      assertServes(answer, parts.audience);
+      this.#keys = await importKeys(answer);
       return this.#keys;
     };
     this.#firstLoad = new PacedFlight({ clock, pauseMs: FIRST_LOAD_PAUSE_MS, work });
@@ -80,6 +87,19 @@ export async function importKeys(answer: unknown): Promise<Keys> {
     keys.set(key.kid, key);
   }
   return keys;
+}
+
+/** Otherwise the authority would call every good token unknown, and nobody would find out why. */
+function assertServes(answer: unknown, audience: string): void {
+  const audiences = isObject(answer) ? answer.audiences : undefined;
+  if (!Array.isArray(audiences))
+    throw invalid('it does not say for which audiences this resource server is registered');
+  if (audiences.includes(audience)) return;
+  throw new AuthorityError(
+    'authority_audience_refused',
+    `Reading the keys of the authority: this resource server is not registered for the audience ${audience}. ` +
+      'Register it so (countersign client add --resource-server), or set the audience it is registered for.',
+  );
 }
 
 async function importKey(entry: unknown): Promise<VerificationKey | undefined> {

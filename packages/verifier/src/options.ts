@@ -30,10 +30,11 @@ export function assertOptions(options: VerifierOptions): void {
 }
 
 function optionsProblem({ audience, credentials, mode, timeoutMs }: VerifierOptions): string | undefined {
-  if (!/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(audience)) {
+  // Programs in plain JavaScript come here without one.
+  if (typeof audience !== 'string' || !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(audience)) {
     return '`audience` must be this resource server’s identifier, printable ASCII without space, quote or backslash.';
   }
-  if (!credentials.clientId || !credentials.clientSecret) {
+  if (!credentials?.clientId || !credentials.clientSecret) {
     return '`credentials` must hold the client id and secret that the authority gave this resource server.';
   }
   if (mode !== undefined && mode !== 'strict') return '`mode` must be "strict", the only one this version has.';

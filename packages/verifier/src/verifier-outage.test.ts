@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { CREDENTIALS, type FakeAuthority, payloadOf, startFakeAuthority } from './testing/fake-authority.ts';
+import { AUDIENCE, CREDENTIALS, type FakeAuthority, payloadOf, startFakeAuthority } from './testing/fake-authority.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 
 let authority: FakeAuthority;
@@ -34,6 +34,16 @@ describe('an authority that is away or lies', () => {
     assert.equal(result.kind === 'unavailable' && result.code, 'authority_unreachable');
     assert.match(result.kind === 'unavailable' ? result.message : '', /ECONNREFUSED|ECONNRESET|UND_ERR_SOCKET/);
     assert.ok(result.kind === 'unavailable' && !result.message.includes(token));
+  });
+
+  test('an audience that this resource server is not registered for stops the start, and no token is called unknown', async () => {
+    authority.audiences = ['https://other.example'];
+    await assert.rejects(verifier.ready(), { code: 'authority_audience_refused' });
+    authority.nowMs += 1000;
+    await assertUnavailable('authority_audience_refused');
+    authority.audiences = ['https://other.example', AUDIENCE];
+    authority.nowMs += 1000;
+    assert.equal((await verifier.verify(await authority.issue())).kind, 'accepted');
   });
 
   test('EB-10 failing metadata is asked once a second, by however many requests', async () => {

@@ -107,7 +107,7 @@ class StrictVerifier implements Verifier {
     this.#issuer = issuer;
     this.#clock = clock;
     this.#discovery = new Discovery({ issuer, connection, clock });
-    this.#keys = new KeyRing({ discovery: this.#discovery, connection, clock });
+    this.#keys = new KeyRing({ discovery: this.#discovery, connection, clock, audience });
     this.#authority = new AuthorityClient({ discovery: this.#discovery, connection });
     this.#evidence = new EvidenceReporter({ send: (token) => this.#authority.report(token), clock });
   }

@@ -33,7 +33,9 @@ export class Alarms {
   }
 
   #tell(alarm: RecordedEvent): void {
-    this.#log.warn('alarm', {
+    // A critical one is to be read at every log level.
+    const tell = alarm.severity === 'critical' ? this.#log.error : this.#log.warn;
+    tell.call(this.#log, 'alarm', {
       alarm: alarm.type.slice('alarm.'.length),
       alarmId: alarm.id,
       severity: alarm.severity,

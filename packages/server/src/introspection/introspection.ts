@@ -132,5 +132,5 @@ export function requireResourceServer(caller: Client): void {
 
 /** Only a name for counting: the token is not read, let alone believed. */
 function kidOf(token: string): string {
-  return token.slice(0, Math.min(token.indexOf('.'), 200));
+  return token.slice(0, Math.min(Math.max(token.indexOf('.'), 0), 200));
 }

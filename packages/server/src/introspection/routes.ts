@@ -44,7 +44,8 @@ export function introspectionRoutes(given: {
   });
 
   routes.get('/verifier/keys', async (c) => {
-    requireResourceServer(await authenticated(c, NO_FORM));
+    const caller = await authenticated(c, NO_FORM);
+    requireResourceServer(caller);
     const published: VerifierKeys = {
       keys: keys.verifierKeys().map(({ keyId, algorithm, jwk, isCompromised }) => ({
         kid: keyId,
@@ -52,6 +53,7 @@ export function introspectionRoutes(given: {
         jwk: { ...jwk },
         status: isCompromised ? 'compromised' : 'good',
       })),
+      audiences: [...caller.resourceServerFor],
     };
     return c.json(published);
   });

@@ -39,6 +39,8 @@ const HANDLES: Handles = { token: 't1', grant: 'g1', client: 'c1', user: 'u1', k
 export class FakeAuthority {
   readonly issuer: string;
   readonly keys: SigningKey[] = [newSigningKey('ES256')];
+  /** What this resource server is registered for. */
+  audiences = [AUDIENCE];
   readonly records = new Map<string, TokenRecord>();
   readonly seen = { metadata: 0, keys: 0, checks: [] as CheckRequest['tokens'][], reports: [] as string[] };
   epoch = 1;
@@ -145,7 +147,7 @@ export class FakeAuthority {
     switch (request.url.slice(path.length)) {
       case '/verifier/keys': {
         this.seen.keys++;
-        return { status: 200, body: { keys: this.keys.map(publish) } };
+        return { status: 200, body: { keys: this.keys.map(publish), audiences: this.audiences } };
       }
       case '/verifier/check': {
         const { tokens } = JSON.parse(request.text) as CheckRequest; // our own verifier sent it
