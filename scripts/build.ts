@@ -92,8 +92,11 @@ function finishCommands({ folder, manifest }: Package): void {
 /** Runs Node without the condition that resolves packages to their sources, as an installed package runs. */
 function run(doing: string, nodeArguments: string[]): void {
   const { NODE_OPTIONS: _, ...environment } = process.env;
-  const { status } = spawnSync(process.execPath, nodeArguments, { cwd: root, stdio: 'inherit', env: environment });
-  if (status !== 0) fail(`${doing} ended with ${status}`);
+  const { status, stdout } = spawnSync(process.execPath, nodeArguments, {
+    ...{ cwd: root, env: environment, encoding: 'utf8' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (status !== 0) fail(`${doing} ended with ${status}\n${stdout}`);
 }
 
 function fail(message: string): never {

@@ -283,3 +283,22 @@ test('the limit of authorization requests is per network and tells when to come 
   }
   assert.deepEqual(statuses, [303, 303, 303, 429]);
 });
+
+test('a request that is continued again and again makes no more codes than the limit lets through', async (t) => {
+  const limited = await startTestServer({ limits: { authorizePerNetwork: { points: 5 } } });
+  t.after(() => limited.close());
+  const app = await limited.addClient();
+  const browser = await limited.logIn('ada@example.com');
+  const { page } = await authorize(browser, app);
+  const sealed = /name="request" value="([^"]+)"/.exec(page.text)?.[1];
+  await browser.submit(page, { decision: 'allow' }, { action: '/consent' });
+  const statuses: number[] = [];
+  for (let again = 0; again < 4; again++) {
+    statuses.push((await browser.get(`/oauth2/authorize/continue?request=${sealed}`)).status);
+  }
+  assert.deepEqual(statuses, [303, 303, 303, 429]);
+  const codes = await limited.authority.store.read.get<{ made: number }>(
+    'SELECT count(*) AS made FROM authorization_code',
+  );
+  assert.equal(codes?.made, 4);
+});

@@ -90,6 +90,14 @@ test('a request under way when the stop comes is finished; then the exit code is
   assert.equal(await ended, 0);
 });
 
+test('a server whose log nobody reads any more ends with 1, so that a supervisor starts it again', async (t) => {
+  const here = await installation(t);
+  const server = await here.start();
+  server.process.stderr?.destroy();
+  await fetch(`${here.issuer}/livez`).catch(() => {}); // its log line is what finds nobody
+  assert.equal(await server.ended, 1);
+});
+
 test('a second signal ends it at once, with 1', async (t) => {
   const here = await installation(t);
   const server = await here.start();
@@ -108,6 +116,16 @@ test('a second signal ends it at once, with 1', async (t) => {
   await pause(100);
   assert.equal(server.process.exitCode, null, 'it waits for the request');
   assert.equal(await server.stop(), 1);
+});
+
+test('started by npm through a shell that passes no signal on, it stops when that shell is ended', async (t) => {
+  const here = await installation(t);
+  const shell = ['sh', '-c', '"$0" "$@"; exit $?'];
+  const server = await here.start({ npm_lifecycle_event: 'start' }, shell);
+  server.process.kill('SIGTERM');
+  await server.ended; // the server held the streams open until now
+  assert.match(server.stderr(), /"message":"stopped"/);
+  assert.ok(!existsSync(join(here.dataFolder, 'countersign.pid')));
 });
 
 test('a wrong, weak or missing master key stops the start and changes nothing', async (t) => {

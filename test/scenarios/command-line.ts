@@ -82,9 +82,9 @@ export class Installation {
     return JSON.parse(stdout) as Record<string, unknown>; // the tests assert what they read of it
   }
 
-  /** Starts the server and waits until it says that it is ready. */
-  async start(environment?: Record<string, string>): Promise<RunningServer> {
-    const server = this.#spawn(['start'], environment);
+  /** Starts the server, by the words of `launcher` if there are any, and waits until it says that it is ready. */
+  async start(environment?: Record<string, string>, launcher?: readonly string[]): Promise<RunningServer> {
+    const server = this.#spawn(['start'], environment, launcher);
     const giveUpAtMs = Date.now() + READY_WITHIN_MS;
     const isOver = server.ended.then(() => true);
     while (!/ready in |readyInMs/.test(server.stdout())) {
@@ -186,9 +186,14 @@ export class Installation {
     throw new Error(`No mail to ${email} arrived`);
   }
 
-  #spawn(words: readonly string[], environment: Record<string, string> = {}): RunningServer {
+  #spawn(
+    words: readonly string[],
+    environment: Record<string, string> = {},
+    launcher: readonly string[] = [],
+  ): RunningServer {
+    const [program, ...programArguments] = [...launcher, process.execPath, MAIN, ...words] as [string, ...string[]]; // Node at least
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COUNTERSIGN_'));
-    const child = spawn(process.execPath, [MAIN, ...words], {
+    const child = spawn(program, programArguments, {
       cwd: this.root,
       env: {
         ...Object.fromEntries(inherited),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -205,8 +206,27 @@ test('EB-12 a resource server of another audience hears unknown; handles are opa
     t.after(() => asked.close());
     return asked;
   };
-  const foreign = await (await verifierOf('https://other.example')).verify(token);
-  assert.equal(foreign.kind === 'refused' && foreign.verdict, 'unknown');
+  const mistaken = await (await verifierOf('https://other.example')).verify(token);
+  assert.equal(mistaken.kind === 'unavailable' && mistaken.code, 'authority_audience_refused');
+
+  // One that asks all the same, by hand, hears of a token that does not exist, and rings nothing by reporting it.
+  const foreign = await server.addResourceServer('https://other.example');
+  const { sub, client_id: clientId, jti } = claimsOf(token);
+  const [header = '', payload = ''] = token.split('.');
+  const digest = createHash('sha256').update(`${header}.${payload}`).digest('base64url');
+  const ask = async (path: string, body: object) =>
+    fetch(`${server.issuer}${path}`, {
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${foreign.client.id}:${foreign.secret}`).toString('base64')}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(body),
+    });
+  const checked = await (await ask('/verifier/check', { tokens: [{ jti, digest }] })).json();
+  assert.deepEqual(checked.answers, [{ jti, verdict: 'unknown' }]);
+  assert.equal((await ask('/verifier/report', { token })).status, 202);
+  assert.deepEqual(await server.alarms(), []);
 
   const [one, two] = [await verifierOf(DEFAULT_AUDIENCE), await verifierOf(DEFAULT_AUDIENCE)];
   const results = [await one.verify(token), await one.verify(other.access_token), await two.verify(token)];
@@ -225,7 +245,6 @@ test('EB-12 a resource server of another audience hears unknown; handles are opa
   });
   assert.deepEqual(same(ofToken, ofOther), { token: false, grant: false, client: true, user: true });
   assert.deepEqual(same(ofToken, ofTwo), { token: false, grant: false, client: false, user: false });
-  const { sub, client_id: clientId, jti } = claimsOf(token);
   for (const handle of Object.values(ofToken)) {
     assert.match(handle, /^[A-Za-z0-9_-]{22}$/);
     for (const id of [sub, clientId, jti]) assert.notEqual(handle, id);

@@ -9,7 +9,7 @@ import { tellAlarms } from './alarms/job.ts';
 import { Authorization } from './authorization/authorization.ts';
 import { authorizationRoutes } from './authorization/routes.ts';
 import { Buckets, type RowName } from './buckets/buckets.ts';
-import { Cleartext } from './cleartext/cleartext.ts';
+import { Cleartext, CREDENTIAL_COOKIES } from './cleartext/cleartext.ts';
 import { Clients } from './clients/clients.ts';
 import type { Settings } from './config/config.ts';
 import { discoveryRoutes } from './discovery/routes.ts';
@@ -102,7 +102,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
     ...{ store, sealer, keys, buckets, tokens, users, clients, sessions, revocation, events, clock, random, issuer },
     idTokens: identity,
   });
-  const authorization = new Authorization({ store, clients, keys, sealer, codes: grants, clock, issuer });
+  const authorization = new Authorization({ store, clients, keys, sealer, buckets, codes: grants, clock, issuer });
   const followers: SessionFollowers = {
     async sessionEnded(tx, ended) {
       const isSameUser = ended.kind === 'replaced' && ended.byUserId === ended.userId;
@@ -163,6 +163,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     ...{ issuer, hstsPreload, trustedProxies, organizationName },
     cleartext: {
       isPage: (path) => PAGE_PATHS.test(path),
+      credentialCookies: CREDENTIAL_COOKIES,
       onCredential: (sighting) => cleartext.sighted(sighting),
     },
   });
@@ -214,7 +215,10 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
   return [...new Map(routes.map((route) => [`${route.method} ${route.path}`, route])).values()];
 }
 
-/** Every job and how often it takes a step. */
+/**
+ * Every job and how often it takes a step. What a sweep removes in that time is more than can come in it, or its table would grow
+ * for ever; a step that finds nothing costs some microseconds.
+ */
 function startJobs(authority: Authority): RunningTimer[] {
   const { world, mail, keys, alarms, tokens, grants, revocation, login, store, events } = authority;
   const { timers, clock } = world;
@@ -224,12 +228,12 @@ function startJobs(authority: Authority): RunningTimer[] {
     timers.every(1_000, () => rotateKeys(keys)),
     timers.every(500, () => sweepTokens(tokens)),
     timers.every(500, () => eraseResponses(grants)),
-    timers.every(30_000, () => sweepGrants(grants)),
-    timers.every(30_000, () => sweepInvalidations(revocation)),
-    timers.every(60_000, () => sweepSessions({ store, clock })),
-    timers.every(60_000, () => sweepLinks(login)),
-    timers.every(60_000, () => sweepMails(mail)),
-    timers.every(60_000, () => sweepEvents(events)),
+    timers.every(500, () => sweepInvalidations(revocation)),
+    timers.every(500, () => sweepEvents(events)),
+    timers.every(1_000, () => sweepGrants(grants)),
+    timers.every(1_000, () => sweepSessions({ store, clock })),
+    timers.every(1_000, () => sweepLinks(login)),
+    timers.every(1_000, () => sweepMails(mail)),
   ];
 }
 

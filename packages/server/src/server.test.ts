@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { after, mock, test } from 'node:test';
+import { composeServer } from './server.ts';
+import type { Transaction } from './store/store.ts';
+import { openAuthority, START_MS } from './testing/testing.ts';
+
+/** More in one minute than a busy authority ends: a hundred logins a second. */
+const ENDED = 6_000;
+const MINUTE_MS = 60_000;
+
+const opened = await openAuthority();
+after(opened.close);
+const { authority, store } = opened;
+
+/** Ids of rows in order of their making, as all ids are. */
+const numbered = (prefix: string, number: number) => `${prefix}_${String(number).padStart(22, '0')}`;
+
+/** Every job, and how often it would run. */
+function jobsOf(): { intervalMs: number; step: () => unknown }[] {
+  const jobs: { intervalMs: number; step: () => unknown }[] = [];
+  const every = (intervalMs: number, step: () => unknown) => {
+    jobs.push({ intervalMs, step });
+    return { stop: () => {} };
+  };
+  const world = { ...authority.world, timers: { ...authority.world.timers, every } };
+  composeServer({ ...authority, world }, undefined).startJobs();
+  return jobs;
+}
+
+test('sweeps keep up: what a busy minute left behind is gone a minute later', async () => {
+  const none = new Uint8Array(1);
+  const { user } = await opened.addUser('ada@example.com');
+  await store.write(async (tx) => {
+    for (let row = 0; row < ENDED; row++) {
+      await tx.run('INSERT INTO mail (id, created_at_ms, give_up_at_ms) VALUES ($1, 1, 1)', numbered('mail', row));
+      await tx.run(
+        `INSERT INTO event (id, at_ms, type, severity, rings, detail) VALUES ($1, 1, 'session.ended', 'info', 0, '{}')`,
+        numbered('evt', row),
+      );
+      await tx.run(
+        `INSERT INTO browser_session (proof, id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent,
+           network, ended_at_ms) VALUES ($1, $2, $3, $4, '[]', 1, 1, $5, '', '', 2)`,
+        ...[none, numbered('sess', row), Buffer.from(String(row)), user.id, START_MS * 2],
+      );
+      await tx.run(
+        `INSERT INTO magic_link (proof, id, email, can_finish, mailed, browser_digest, bucket_version, record, code_key_id,
+           code_mac, return_to, user_agent, network, created_at_ms, expires_at_ms)
+         VALUES ($1, $2, '', 1, 1, $1, 1, $1, '', $1, '', '', '', 1, 1)`,
+        ...[none, numbered('maglnk', row)],
+      );
+    }
+  });
+  for (const { intervalMs, step } of jobsOf()) {
+    for (let ms = 0; ms < MINUTE_MS; ms += intervalMs) await step();
+  }
+  for (const table of ['mail', 'event', 'browser_session', 'magic_link']) {
+    const left = await store.read.get<{ rows: number }>(
+      `SELECT count(*) AS rows FROM ${table} WHERE id < $1`,
+      numbered('zzz', 0),
+    );
+    assert.ok((left?.rows ?? ENDED) < 100, `${table}: ${left?.rows} rows`);
+  }
+});
+
+test('no change that a job makes reads a table from end to end: it would hold up every request, the longer the more rows there are', async () => {
+  const texts = new Set<string>();
+  const write = store.write.bind(store);
+  mock.method(store, 'write', (work: (tx: Transaction) => Promise<unknown>) =>
+    write((tx) => {
+      const run = (text: string, ...values: Parameters<typeof tx.run>[1][]) => {
+        texts.add(text);
+        return tx.run(text, ...values);
+      };
+      return work({ run, all: tx.all.bind(tx), get: tx.get.bind(tx), journal: tx.journal.bind(tx) });
+    }),
+  );
+  for (const { step } of jobsOf()) await step();
+  mock.restoreAll();
+  assert.ok(texts.size >= 8);
+  for (const text of texts) {
+    const plan = await store.read.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${text.replaceAll(/\$\d/g, '1')}`);
+    // `oldest` is what a subquery with a limit found.
+    for (const { detail } of plan) assert.doesNotMatch(detail, /^SCAN (?!oldest)\w+$/, text);
+  }
+});
