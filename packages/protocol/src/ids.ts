@@ -26,7 +26,8 @@ export type Id<P extends IdPrefix = IdPrefix> = `${P}_${string}`;
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const TAIL_LENGTH = 22;
 const TAIL = /^[0-9A-Za-z]{22}$/;
-const LIMIT = 1n << 128n;
+/** 2^128 - 1. The alphabet is in the order of its characters' codes, so tails compare as their numbers do. */
+const LARGEST_TAIL = '7n42DGM5Tflk9n8mt7Fhc7';
 
 /**
  * Makes an id. `random64` must be 8 bytes from a CSPRNG, `nowMs` Unix milliseconds.
@@ -49,7 +50,7 @@ export function createId<P extends IdPrefix>(prefix: P, nowMs: number, random64:
 export function isId<P extends IdPrefix>(prefix: P, value: unknown): value is Id<P> {
   if (typeof value !== 'string' || !value.startsWith(`${prefix}_`)) return false;
   const tail = value.slice(prefix.length + 1);
-  return TAIL.test(tail) && decodeTail(tail) < LIMIT;
+  return TAIL.test(tail) && tail <= LARGEST_TAIL;
 }
 
 /** When the thing was named, in Unix milliseconds. */
