@@ -71,6 +71,15 @@ const STORIES: Story[] = [
     },
   },
   {
+    path: '/account/end-session',
+    async open() {
+      const email = somebody();
+      await server.logIn(email);
+      const browser = await server.logIn(email);
+      return { browser, page: await browser.get('/account') };
+    },
+  },
+  {
     path: '/oauth2/authorize/consent',
     async open() {
       const browser = await server.logIn(somebody());

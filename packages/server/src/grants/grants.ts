@@ -16,7 +16,7 @@ import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { JournalEntry, Store, Transaction } from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
@@ -226,16 +226,7 @@ export class Grants {
   /** After a restore: does again what the journal says was done since the backup. */
   async replay(
     tx: Transaction,
-    entry:
-      | { kind: 'grant_ended'; grantId: string; atMs: number; reason: string }
-      | {
-          kind: 'grant_rotated';
-          grantId: string;
-          generation: number;
-          record: Uint8Array;
-          bucketVersion: number;
-          atMs: number;
-        },
+    entry: Extract<JournalEntry, { kind: 'grant_ended' | 'grant_rotated' }>,
   ): Promise<void> {
     if (entry.kind === 'grant_ended')
       await markEnded(tx, { id: entry.grantId, atMs: entry.atMs, reason: entry.reason });

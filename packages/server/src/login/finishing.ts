@@ -52,7 +52,7 @@ export interface FinishingParts {
   store: Store;
   clock: Clock;
   users: Pick<Users, 'byEmail' | 'create'>;
-  sessions: Pick<Sessions, 'findIn' | 'start' | 'end'>;
+  sessions: Pick<Sessions, 'findIn' | 'inForce' | 'start' | 'end'>;
   keys: Pick<Keys, 'macWith'>;
   limits: Pick<Limits, 'take' | 'forget'>;
   events: Pick<Events, 'append'>;
@@ -121,7 +121,16 @@ export async function logOutIn(
   sessionCookie: string | undefined,
 ): Promise<boolean> {
   const session = await parts.sessions.findIn(tx, sessionCookie);
-  if (!session || !(await parts.sessions.end(tx, session))) return false;
+  return session !== undefined && endSessionIn(parts, tx, session);
+}
+
+/** Ends a session, in whatever browser it is, and what follows it. False when it was not in force. */
+export async function endSessionIn(
+  parts: Pick<FinishingParts, 'sessions' | 'followers'>,
+  tx: Transaction,
+  session: { id: string; userId: string },
+): Promise<boolean> {
+  if (!(await parts.sessions.end(tx, session))) return false;
   await parts.followers.sessionEnded(tx, { kind: 'logout', sessionId: session.id, userId: session.userId });
   return true;
 }

@@ -26,6 +26,7 @@ import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import {
+  endSessionIn,
   type Finish,
   type FinishingParts,
   type FinishRequest,
@@ -131,6 +132,14 @@ export class Login {
   /** Ends the session of this cookie and what follows it, in one commit. False when it was not in force. */
   logOut(sessionCookie: string | undefined): Promise<boolean> {
     return this.#store.write((tx) => logOutIn(this.#finishing, tx, sessionCookie));
+  }
+
+  /** Ends a session of this user, in whatever browser it is. False when it is not his or not in force. */
+  endSession(sessionId: string, userId: string): Promise<boolean> {
+    return this.#store.write(async (tx) => {
+      const session = await this.#finishing.sessions.inForce(sessionId, tx);
+      return session?.userId === userId && endSessionIn(this.#finishing, tx, session);
+    });
   }
 
   /** Takes a link back that is still open; false when it was not. */

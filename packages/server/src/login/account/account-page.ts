@@ -16,13 +16,13 @@ export interface ConnectedApplication {
 
 export interface AccountFacts {
   email: string;
-  csrf: { logout: string; disconnect: string };
+  csrf: { logout: string; disconnect: string; endSession: string };
   currentSessionId: string;
   sessions: readonly Session[];
   applications: readonly ConnectedApplication[];
 }
 
-/** Who is logged in, where else, and which apps have access, each with the button that ends it (RV-08). */
+/** Who is logged in, where else, and which apps have access, each with the button that ends it (RV-08, SE-06). */
 export function accountPage(frame: Frame, account: AccountFacts): Html {
   const body = html`<p>You are logged in as <strong>${account.email}</strong>.</p>
 <form method="post" action="${frame.basePath}/logout">
@@ -32,7 +32,7 @@ ${hidden('csrf', account.csrf.logout)}
 <h2>Connected apps</h2>
 ${account.applications.length === 0 ? html`<p class="quiet">No app has access to your account.</p>` : applicationList(frame, account)}
 <h2>Where you are logged in</h2>
-<ul class="cards">${account.sessions.map((session) => sessionItem(session, account.currentSessionId))}</ul>`;
+<ul class="cards">${account.sessions.map((session) => sessionItem(frame, account, session))}</ul>`;
   return page({ ...frame, title: 'Your account', body });
 }
 
@@ -51,9 +51,18 @@ ${hidden('csrf', account.csrf.disconnect)}${hidden('grant', application.grantId)
   return html`<ul class="cards">${items}</ul>`;
 }
 
-function sessionItem(session: Session, currentSessionId: string): Html {
+function sessionItem(frame: Frame, account: AccountFacts, session: Session): Html {
+  const isThisOne = session.id === account.currentSessionId;
   return html`<li>
-<strong>${session.userAgent}</strong>${session.id === currentSessionId ? html` <span class="quiet">(this browser)</span>` : ''}
+<strong>${session.userAgent}</strong>${isThisOne ? html` <span class="quiet">(this browser)</span>` : ''}
 <span class="quiet">network ${placeName(session.network)}, since ${utcTime(session.createdAtMs)}</span>
+${isThisOne ? '' : endSessionForm(frame, account, session)}
 </li>`;
+}
+
+function endSessionForm(frame: Frame, account: AccountFacts, session: Session): Html {
+  return html`<form method="post" action="${frame.basePath}/account/end-session">
+${hidden('csrf', account.csrf.endSession)}${hidden('session', session.id)}
+<button type="submit" class="secondary" aria-label="Log out ${session.userAgent}, since ${utcTime(session.createdAtMs)}">Log out there</button>
+</form>`;
 }

@@ -65,7 +65,11 @@ export function accountRoutes(parts: AccountRoutesParts): Hono<HttpEnv> {
       parts.sessions.list(who.user.id),
       parts.applications.list(who.user.id),
     ]);
-    const csrf = { logout: csrfToken(who.cookie, 'logout'), disconnect: csrfToken(who.cookie, 'disconnect') };
+    const csrf = {
+      logout: csrfToken(who.cookie, 'logout'),
+      disconnect: csrfToken(who.cookie, 'disconnect'),
+      endSession: csrfToken(who.cookie, 'end-session'),
+    };
     const { email } = who.user;
     return c.html(accountPage(frameOf(c), { email, csrf, currentSessionId: who.session.id, sessions, applications }));
   });
@@ -78,6 +82,16 @@ export function accountRoutes(parts: AccountRoutesParts): Hono<HttpEnv> {
     assertCsrf({ cookieSecret: who.cookie, purpose: 'disconnect', presented: form.get('csrf') });
     // Ended before, or somebody else's: either way it does not stand in the list that follows.
     await parts.applications.end(form.require('grant'), who.user.id);
+    return c.redirect(`${c.var.site.basePath}/account`, 303);
+  });
+
+  routes.post('/account/end-session', answersWithPages, async (c) => {
+    assertSameOrigin(c);
+    const who = await loggedIn(c);
+    if (!who) return toLogin(c);
+    const form = await readForm(c);
+    assertCsrf({ cookieSecret: who.cookie, purpose: 'end-session', presented: form.get('csrf') });
+    await parts.login.endSession(form.require('session'), who.user.id);
     return c.redirect(`${c.var.site.basePath}/account`, 303);
   });
 
