@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { StoreUnavailable } from '../store/store.ts';
-import { startTestApp } from './test-app.ts';
+import { startTestApp } from './testing/app.ts';
 
 describe('plain http', () => {
   test('HD-04 OA-01 HD-02 pages are redirected to the issuer, everything else refused; never with HSTS', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { SECRET, startTestApp } from './test-app.ts';
+import { SECRET, startTestApp } from './testing/app.ts';
 
 describe('errors', () => {
   test('each protocol error has its status, its challenge and the same shape', async () => {
@@ -52,7 +52,7 @@ describe('errors', () => {
     assert.doesNotMatch(text, /sqlite|k3y/);
     const line = lines.find(({ message }) => message === 'request failed');
     assert.equal(line?.fields.requestId, response.headers.get('x-request-id'));
-    assert.match(String(line?.fields.stack), /test-app\.ts/);
+    assert.match(String(line?.fields.stack), /testing.app\.ts/);
     assert.doesNotMatch(JSON.stringify(lines), new RegExp(SECRET));
   });
 
@@ -74,6 +74,6 @@ describe('errors', () => {
     assert.equal(response.status, 410);
     const text = await response.text();
     assert.match(text, /Used &lt;up&gt;/);
-    assert.match(text, /link\.used/);
+    assert.match(text, /login\.request_over/);
   });
 });

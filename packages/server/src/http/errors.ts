@@ -1,7 +1,7 @@
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { ZodError } from 'zod';
-import { OAuthError, type OAuthErrorCode } from '../oauth/oauth.ts';
+import { type ErrorCode, OAuthError, type OAuthErrorCode } from '../oauth/oauth.ts';
 import { StoreUnavailable } from '../store/store.ts';
 import type { Log } from '../world/log.ts';
 import type { HttpContext } from './context.ts';
@@ -28,7 +28,7 @@ interface Refusal {
   status: ContentfulStatusCode;
   /** RFC 6749 §5.2 `error`; undefined for a request without credentials. */
   error: OAuthErrorCode | undefined;
-  code: string;
+  code: ErrorCode;
   message: string;
   headers?: Readonly<Record<string, string>>;
   /** Replaces the page's plain title. */
@@ -37,7 +37,7 @@ interface Refusal {
 
 export interface ErrorReplies {
   log: Log;
-  errorPage(facts: ErrorFacts, c: HttpContext): Html;
+  errorPage(facts: ErrorFacts): Html;
 }
 
 /** Turns whatever was thrown into the answer. The unknown is logged, and told to nobody: they get an id to ask about. */
@@ -48,7 +48,7 @@ export function replyToError(thrown: unknown, c: HttpContext, replies: ErrorRepl
   for (const [name, value] of Object.entries(refusal.headers ?? {})) c.header(name, value);
   if (thrown instanceof PageError || c.var.presentation === 'page' || asksForPage(thrown, c)) {
     const { title = titleOf(refusal.status), message: sentence, code } = refusal;
-    return c.html(replies.errorPage({ title, sentence, code, requestId: c.var.request.id }, c), refusal.status);
+    return c.html(replies.errorPage({ title, sentence, code, requestId: c.var.request.id }), refusal.status);
   }
   const { error, code, message } = refusal;
   const body = { error, error_description: message, code, message, request_id: c.var.request.id };
@@ -152,8 +152,10 @@ function logOutage(thrown: unknown, c: HttpContext, log: Log): void {
   });
 }
 
+/** The first of a chain: each later one only says what could not be done because of it. */
 function causeOf(cause: unknown): string | undefined {
-  return cause instanceof Error ? withoutSecrets(`${cause.name}: ${cause.message}`) : undefined;
+  if (!(cause instanceof Error)) return undefined;
+  return causeOf(cause.cause) ?? withoutSecrets(`${cause.name}: ${cause.message}`);
 }
 
 /** Where it happened, without the message that V8 repeats at the top of a stack. */

@@ -92,6 +92,7 @@ export function malformed(): OAuthError {
 
 function duplicate(name: string): OAuthError {
   const known = /^[a-z][a-z0-9_]{0,39}$/.test(name); // else it is the caller's own text, which is not repeated
-  const code = known ? `bad_request.duplicate_param.${name}` : 'bad_request.duplicate_param';
-  return new OAuthError('invalid_request', code, `${known ? `The parameter ${name}` : 'A parameter'} was sent twice.`);
+  if (!known) return new OAuthError('invalid_request', 'bad_request.duplicate_param', 'A parameter was sent twice.');
+  const code = `bad_request.duplicate_param.${name}` as const;
+  return new OAuthError('invalid_request', code, `The parameter ${name} was sent twice.`);
 }

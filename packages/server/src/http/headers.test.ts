@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ALL_PATHS, HTML_PATHS, startTestApp, THROWS } from './test-app.ts';
+import { ALL_PATHS, HTML_PATHS, startTestApp, THROWS } from './testing/app.ts';
 
 describe('headers of every answer', () => {
   test('HD-01 HD-07 HD-08 exactly one HSTS header for a year with subdomains, nosniff, no-referrer, on all of them', async () => {

@@ -10,9 +10,9 @@ export interface Hsts {
   preload: boolean;
 }
 
-export const ONE_YEAR_SECONDS = 31_536_000;
+const ONE_YEAR_SECONDS = 31_536_000;
 
-export function strictTransportSecurity(hsts: Hsts): string {
+function strictTransportSecurity(hsts: Hsts): string {
   if (hsts.loopback) return 'max-age=60';
   return `max-age=${ONE_YEAR_SECONDS}; includeSubDomains${hsts.preload ? '; preload' : ''}`;
 }
@@ -59,7 +59,7 @@ const PERMISSIONS_POLICY = [
  * The policy of a page: nothing but its own stylesheet and images. No script runs, so there is no nonce to give out. Chromium
  * applies form-action to the redirect after the form too, so a page whose form ends at a client lists that client.
  */
-export function contentSecurityPolicy(formActions: readonly string[]): string {
+function contentSecurityPolicy(formActions: readonly string[]): string {
   return [
     "default-src 'none'",
     "style-src 'self'",
@@ -70,7 +70,7 @@ export function contentSecurityPolicy(formActions: readonly string[]): string {
   ].join('; ');
 }
 
-/** Headers of every answer, also of those that no route gives. `request` is absent when the request could not even be read. */
+/** Headers of every answer, also of those that no route gives. `secure`: whether the request came over https. */
 export function securityHeaders(hsts: Hsts, secure: boolean): Record<string, string> {
   return {
     ...(secure ? { 'Strict-Transport-Security': strictTransportSecurity(hsts) } : {}), // RFC 6797 §7.2: never over plain http

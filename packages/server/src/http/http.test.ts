@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MAX_BODY_BYTES } from './http.ts';
-import { SECRET, startTestApp } from './test-app.ts';
+import { SECRET, startTestApp } from './testing/app.ts';
 
 describe('methods and paths', () => {
   test('HT-02 OA-02 a known path with another method is 405 with Allow; an unknown one 404; TRACE is refused', async () => {

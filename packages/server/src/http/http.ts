@@ -28,20 +28,20 @@ import {
 import { type ErrorReplies, replyToError } from './errors.ts';
 import { finishHeaders, type Hsts, securityHeaders } from './headers.ts';
 import { allowedMethods } from './methods.ts';
-import { type ErrorFacts, errorPage, type Html } from './page.ts';
+import { errorPage } from './page.ts';
 import { routedPath } from './path.ts';
 import { HttpRefusal } from './refusals.ts';
 
 export type { Authorization } from './authorization-header.ts';
 export { requireBearer } from './bearer.ts';
-export { MAX_BODY_BYTES, readBody, readForm, readJson, readQuery } from './body.ts';
+export { MAX_BODY_BYTES, readForm, readJson, readQuery } from './body.ts';
 export type { CleartextCandidate, CleartextRules, CleartextSighting } from './cleartext.ts';
-export type { HttpContext, HttpEnv, Peer, RequestContext, Site } from './context.ts';
+export type { HttpContext, HttpEnv, Peer, RequestContext } from './context.ts';
 export { clearHostCookie, readCookie, setHostCookie } from './cookies.ts';
 export { cors } from './cors.ts';
-export { Form, parseForm } from './form.ts';
+export { Form } from './form.ts';
 export { allowFormAction, allowPublicCache } from './headers.ts';
-export { type ErrorFacts, errorPage, type Html, page, STYLESHEET_PATH } from './page.ts';
+export { type Html, page, STYLESHEET_PATH } from './page.ts';
 export { BearerChallenge, HttpRefusal, PageError } from './refusals.ts';
 export { assertCsrf, assertSameOrigin, csrfToken } from './same-origin.ts';
 
@@ -63,8 +63,6 @@ export interface HttpOptions {
   trustedProxies: readonly string[];
   organizationName: string;
   cleartext: CleartextRules;
-  /** How a refusal looks to a person; a plain page by default. */
-  errorPage?: (facts: ErrorFacts, c: HttpContext) => Html;
 }
 
 /** Answers one request; never rejects. */
@@ -98,7 +96,7 @@ export function createHttp(options: HttpOptions): Http {
   const trusted = parseRanges(options.trustedProxies);
   const hsts: Hsts = { loopback: isLoopbackName(new URL(site.issuer).hostname), preload: options.hstsPreload };
   const frame = { organizationName, basePath: site.basePath };
-  const replies: ErrorReplies = { log, errorPage: options.errorPage ?? ((facts) => errorPage(facts, frame)) };
+  const replies: ErrorReplies = { log, errorPage: (facts) => errorPage(facts, frame) };
 
   function begin(c: HttpContext, transport: 'tls' | 'plaintext'): RequestContext {
     const bindings: HttpEnv['Bindings'] | undefined = c.env; // absent when an app is called without any

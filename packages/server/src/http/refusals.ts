@@ -1,13 +1,15 @@
+import type { ErrorCode } from '../oauth/oauth.ts';
+
 /**
  * A refusal of HTTP itself, before or beside OAuth: no such path, wrong method, too large. Answered as JSON, or as a page where
  * people look.
  */
 export class HttpRefusal extends Error {
   readonly status: 400 | 403 | 404 | 405 | 413 | 414;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: HttpRefusal['status'], code: string, message: string, headers: Record<string, string> = {}) {
+  constructor(status: HttpRefusal['status'], code: ErrorCode, message: string, headers: Record<string, string> = {}) {
     super(message);
     this.name = 'HttpRefusal';
     this.status = status;
@@ -35,14 +37,14 @@ export class PageError extends Error {
   readonly status: 400 | 401 | 403 | 404 | 409 | 410 | 429 | 500 | 503;
   readonly title: string;
   readonly sentence: string;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly retryAfterSeconds: number | undefined;
 
   constructor(facts: {
     status: PageError['status'];
     title: string;
     sentence: string;
-    code: string;
+    code: ErrorCode;
     retryAfterSeconds?: number;
   }) {
     super(facts.sentence);

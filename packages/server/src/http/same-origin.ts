@@ -44,7 +44,7 @@ function equal(left: string, right: string): boolean {
   return timingSafeEqual(digest(left), digest(right));
 }
 
-function foreignForm(code: string): PageError {
+function foreignForm(code: PageError['code']): PageError {
   return new PageError({
     status: 403,
     title: 'This form could not be accepted',

@@ -1,3 +1,5 @@
+import type { ErrorCode } from './error-codes.ts';
+
 /** Error codes a client meets, each from the document that defines it. */
 export const OAUTH_ERRORS = [
   // RFC 6749 §4.1.2.1 and §5.2
@@ -36,7 +38,7 @@ export type OAuthErrorCode = (typeof OAUTH_ERRORS)[number];
  */
 export class OAuthError extends Error {
   readonly error: OAuthErrorCode;
-  readonly code: string;
+  readonly code: ErrorCode;
   /** For `insufficient_scope`: what was needed. */
   readonly scope: string | undefined;
   /** The client used the Authorization header, so the answer must challenge it (RFC 6749 §5.2). */
@@ -46,7 +48,7 @@ export class OAuthError extends Error {
 
   constructor(
     error: OAuthErrorCode,
-    code: string,
+    code: ErrorCode,
     message: string,
     extra: { scope?: string; challenge?: 'Basic' | 'Bearer'; retryAfterSeconds?: number } = {},
   ) {

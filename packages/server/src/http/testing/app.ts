@@ -1,9 +1,9 @@
 import { html } from 'hono/html';
 import { z } from 'zod';
-import { OAuthError } from '../oauth/oauth.ts';
-import { StoreUnavailable } from '../store/store.ts';
-import type { LogFields } from '../world/log.ts';
-import { systemRandom } from '../world/random.ts';
+import { OAuthError } from '../../oauth/oauth.ts';
+import { StoreUnavailable } from '../../store/store.ts';
+import type { LogFields } from '../../world/log.ts';
+import { systemRandom } from '../../world/random.ts';
 import {
   allowFormAction,
   allowPublicCache,
@@ -17,7 +17,7 @@ import {
   readForm,
   readJson,
   readQuery,
-} from './http.ts';
+} from '../http.ts';
 
 /** What an unforeseen error quotes, and no answer or log line may show. */
 export const SECRET = 'k3yk3yk3yk3yk3yk3yk3yk3yk3yk3yk3yk3yk3yk3yk3y';
@@ -71,14 +71,21 @@ export function startTestApp(overrides: Partial<HttpOptions> = {}) {
 
 function fail(what: string): Response {
   const errors: Record<string, () => unknown> = {
-    client: () => new OAuthError('invalid_client', 'unauthorized.bad_client', 'No.', { challenge: 'Basic' }),
-    token: () => new OAuthError('invalid_token', 'unauthorized.expired', 'The "token" has\r\nexpired.'),
-    scope: () => new OAuthError('insufficient_scope', 'forbidden.scope', 'More.', { scope: 'accounts:read' }),
-    limited: () => new OAuthError('invalid_client', 'limited', 'Slow down.', { retryAfterSeconds: 7.2 }),
+    client: () => new OAuthError('invalid_client', 'unauthorized.client_authentication', 'No.', { challenge: 'Basic' }),
+    token: () =>
+      new OAuthError('invalid_token', 'unauthorized.bad_access_token.expired', 'The "token" has\r\nexpired.'),
+    scope: () =>
+      new OAuthError('insufficient_scope', 'forbidden.insufficient_scope', 'More.', { scope: 'accounts:read' }),
+    limited: () =>
+      new OAuthError('invalid_client', 'rate_limited.client_authentication', 'Slow down.', { retryAfterSeconds: 7.2 }),
     grant: () => new OAuthError('invalid_grant', 'unauthorized.bad_refresh_token', 'No.'),
     challenge: () => new BearerChallenge(),
-    store: () => new StoreUnavailable('gone', { cause: new Error(`disk is full ${SECRET}`) }),
-    page: () => new PageError({ status: 410, title: 'Used <up>', sentence: 'It was used.', code: 'link.used' }),
+    store: () => {
+      const cause = new StoreUnavailable('a statement failed', { cause: new Error(`disk is full ${SECRET}`) });
+      return new StoreUnavailable('gone', { cause });
+    },
+    page: () =>
+      new PageError({ status: 410, title: 'Used <up>', sentence: 'It was used.', code: 'login.request_over' }),
     unknown: () => new Error(`sqlite choked on ${SECRET}`),
     string: () => 'a string',
   };
