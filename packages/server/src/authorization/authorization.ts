@@ -18,11 +18,11 @@ import type { Sealer } from '../sealing/sealing.ts';
 import type { Session } from '../sessions/sessions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
-import { decideStep, type Step } from './decision.ts';
+import { decideStep, isIdentityAssured, type Step } from './decision.ts';
 import { type AuthorizationRequest, type Parameters, readRedirectUri, readRequest, readState } from './request.ts';
 import { type Consent, deleteAllConsents, deleteConsent, selectConsent, upsertConsent } from './table.ts';
 
-export { type AuthorizationRequest, RequestNotRedirectable } from './request.ts';
+export { RequestNotRedirectable } from './request.ts';
 
 /** Makes codes; grants/ does. */
 export interface CodeIssuer {
@@ -111,7 +111,7 @@ export class Authorization {
     const step = decideStep({
       request,
       session: session && { userId: session.userId, authTimeMs: session.createdAtMs },
-      isConfidential: client.isConfidential,
+      isIdentityAssured: isIdentityAssured(client, request.redirectUri),
       consentedScope: session && (await this.#consentedScope({ userId: session.userId, clientId: client.id })),
       nowMs: this.#clock.now(),
     });
@@ -130,11 +130,11 @@ export class Authorization {
     const step = decideStep({
       request: { ...request, prompt: request.prompt.filter((prompt) => prompt !== 'consent') },
       session: { userId: session.userId, authTimeMs: session.createdAtMs },
-      isConfidential: true, // the consent is in this very request
+      isIdentityAssured: true, // the consent is in this very request
       consentedScope: request.scope,
       nowMs: this.#clock.now(),
     });
-    if (step.kind === 'issue' && client.isConfidential) {
+    if (step.kind === 'issue' && isIdentityAssured(client, request.redirectUri)) {
       const scope = request.scope.join(' ');
       const consent = { userId: session.userId, clientId: client.id, scope, givenAtMs: this.#clock.now() };
       const proof = this.#buckets.prove(consentName(consent), consentTerms(consent));

@@ -23,7 +23,7 @@ const REQUEST: DecisionFacts['request'] = {
 const FACTS: DecisionFacts = {
   request: REQUEST,
   session: { userId: 'user_1', authTimeMs: NOW - 3_600_000 },
-  isConfidential: true,
+  isIdentityAssured: true,
   consentedScope: ['openid', 'accounts:read', 'email'],
   nowMs: NOW,
 };
@@ -49,14 +49,14 @@ const table: [string, string, Partial<DecisionFacts>, Partial<DecisionFacts['req
   ['never agreed', 'consent', { consentedScope: undefined }],
   ['agreed to less', 'consent', { consentedScope: ['openid'] }],
   ['prompt=consent', 'consent', {}, { prompt: ['consent'] }],
-  ['a public client, although the user agreed before', 'consent', { isConfidential: false }],
+  ['a public client, although the user agreed before', 'consent', { isIdentityAssured: false }],
   ['prompt=login consent, logged in since', 'consent', { session: FRESH }, { prompt: ['login', 'consent'] }],
   ['prompt=none and everything is there', 'issue', {}, { prompt: ['none'] }],
   ['prompt=none and nobody is logged in', 'login_required', { session: undefined }, { prompt: ['none'] }],
   ['prompt=none and max_age is over', 'login_required', {}, { prompt: ['none'], maxAgeSeconds: 1 }],
   ['prompt=none and another user is hinted', 'login_required', {}, { prompt: ['none'], hintedUserId: 'user_2' }],
   ['prompt=none and the user would be asked', 'consent_required', { consentedScope: undefined }, { prompt: ['none'] }],
-  ['prompt=none from a public client', 'consent_required', { isConfidential: false }, { prompt: ['none'] }],
+  ['prompt=none from a public client', 'consent_required', { isIdentityAssured: false }, { prompt: ['none'] }],
 ];
 for (const [what, expected, facts, request] of table) {
   test(`${what}: ${expected}`, () => assert.equal(decide(facts, request), expected));
@@ -78,19 +78,19 @@ test('a code is never issued without a session, to a public client unasked, or b
         prompt,
         hasSession: fc.boolean(),
         ageSeconds: fc.nat(10_000),
-        isConfidential: fc.boolean(),
+        isIdentityAssured: fc.boolean(),
         consentedScope: fc.option(fc.subarray(['openid', 'accounts:read', 'email']), { nil: undefined }),
         maxAgeSeconds: fc.option(fc.nat(10_000), { nil: undefined }),
         hintedUserId: fc.constantFrom(undefined, 'user_1', 'user_2'),
       }),
-      ({ prompt, hasSession, ageSeconds, isConfidential, consentedScope, maxAgeSeconds, hintedUserId }) => {
+      ({ prompt, hasSession, ageSeconds, isIdentityAssured, consentedScope, maxAgeSeconds, hintedUserId }) => {
         const authTimeMs = NOW - ageSeconds * 1_000;
         const session = hasSession ? { userId: 'user_1', authTimeMs } : undefined;
-        const step = decide({ session, isConfidential, consentedScope }, { prompt, maxAgeSeconds, hintedUserId });
+        const step = decide({ session, isIdentityAssured, consentedScope }, { prompt, maxAgeSeconds, hintedUserId });
         if (prompt.includes('none')) assert.notEqual(step, 'login');
         if (prompt.includes('none')) assert.notEqual(step, 'consent');
         if (step !== 'issue') return;
-        assert.ok(session && isConfidential && !prompt.includes('consent'));
+        assert.ok(session && isIdentityAssured && !prompt.includes('consent'));
         assert.ok(REQUEST.scope.every((word) => consentedScope?.includes(word)));
         assert.notEqual(hintedUserId, 'user_2');
         const isFresh = authTimeMs >= REQUEST.startedAtMs;

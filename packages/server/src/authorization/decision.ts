@@ -5,8 +5,8 @@ export interface DecisionFacts {
   request: AuthorizationRequest;
   /** The browser's session, if it has one in force. */
   session: { userId: string; authTimeMs: number } | undefined;
-  isConfidential: boolean;
-  /** What the user agreed to before, remembered for confidential clients; undefined: nothing. */
+  isIdentityAssured: boolean;
+  /** What the user agreed to before, remembered where `isIdentityAssured`; undefined: nothing. */
   consentedScope: readonly string[] | undefined;
   nowMs: number;
 }
@@ -17,6 +17,7 @@ export type Step =
   | { kind: 'issue' }
   | { kind: 'refuse'; error: 'login_required' | 'consent_required' };
 
+/** The next step. What `prompt=none` forbids to ask for is refused instead (OpenID Connect Core §3.1.2.6). */
 export function decideStep(facts: DecisionFacts): Step {
   const isSilent = facts.request.prompt.includes('none');
   if (needsLogin(facts)) return isSilent ? { kind: 'refuse', error: 'login_required' } : { kind: 'login' };
@@ -34,10 +35,18 @@ function needsLogin({ request, session, nowMs }: DecisionFacts): boolean {
 }
 
 /**
+ * Whether the answer can reach nobody but the client that is registered: it has a secret, and its redirect URI an owner. On loopback
+ * and under a scheme of its own any program of the device may listen, and a program that is handed out keeps no secret.
+ */
+export function isIdentityAssured(client: { isConfidential: boolean }, redirectUri: string): boolean {
+  return client.isConfidential && redirectUri.startsWith('https://');
+}
+
+/**
  * A client whose identity nothing proves is asked for every time: whoever copies its id could use a remembered consent
  * (RFC 6749 §10.2, RFC 8252 §8.6).
  */
-function needsConsent({ request, isConfidential, consentedScope }: DecisionFacts): boolean {
-  if (!isConfidential || request.prompt.includes('consent')) return true;
+function needsConsent({ request, isIdentityAssured, consentedScope }: DecisionFacts): boolean {
+  if (!isIdentityAssured || request.prompt.includes('consent')) return true;
   return consentedScope === undefined || !request.scope.every((word) => consentedScope.includes(word));
 }

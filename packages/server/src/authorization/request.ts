@@ -108,7 +108,7 @@ export function readRequest(
     nonce: atMost(parameters, 'nonce', MAX_NONCE_LENGTH),
     prompt: readPrompt(parameters),
     maxAgeSeconds: readMaxAge(parameters),
-    loginHint: atMost(parameters, 'login_hint', MAX_HINT_LENGTH),
+    loginHint: readLoginHint(parameters),
     hintedUserId: facts.hintedUserId,
     startedAtMs: facts.nowMs,
   };
@@ -206,6 +206,12 @@ function readMaxAge(parameters: Parameters): number | undefined {
   return Number(text);
 }
 
+/** A hint never causes an error (OpenID Connect Core §3.1.2.1): one that no address can be as long as is left out. */
+function readLoginHint(parameters: Parameters): string | undefined {
+  const hint = parameters.get('login_hint');
+  return hint !== undefined && hint.length <= MAX_HINT_LENGTH ? hint : undefined;
+}
+
 function atMost(parameters: Parameters, name: string, length: number): string | undefined {
   const value = parameters.get(name);
   if (value !== undefined && value.length > length) {
@@ -214,6 +220,6 @@ function atMost(parameters: Parameters, name: string, length: number): string | 
   return value;
 }
 
-function badParameter(code: string, message: string): OAuthError {
+function badParameter(code: `missing_param.${string}` | `bad_param.${string}`, message: string): OAuthError {
   return new OAuthError('invalid_request', `bad_request.${code}`, message);
 }

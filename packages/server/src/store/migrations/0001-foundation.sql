@@ -64,7 +64,7 @@ CREATE TABLE client (
   id                       TEXT PRIMARY KEY, -- oauth2client_…
   name                     TEXT NOT NULL,
   confidential             INTEGER NOT NULL,
-  auth_method              TEXT NOT NULL,    -- client_secret_basic | client_secret_post | none
+  auth_method              TEXT NOT NULL,    -- client_secret (either way) | client_secret_basic | client_secret_post | none
   redirect_uris            TEXT NOT NULL,    -- JSON array
   grant_types              TEXT NOT NULL,    -- JSON array
   scopes                   TEXT NOT NULL,    -- space-delimited: the most it can ever obtain
@@ -231,7 +231,7 @@ CREATE TABLE authorization_code (
 );
 CREATE INDEX authorization_code_expiry ON authorization_code (expires_at_ms);
 
--- Consent given by a user to a confidential client, remembered.
+-- Consent given by a user to a client whose identity is assured (confidential, https redirect), remembered.
 CREATE TABLE consent (
   proof        BLOB NOT NULL,
   user_id      TEXT NOT NULL,
