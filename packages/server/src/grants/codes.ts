@@ -3,11 +3,12 @@ import { createId, encodeBase64url } from '@countersign/protocol';
 import type { Client } from '../clients/clients.ts';
 import { OAuthError, verifierFits } from '../oauth/oauth.ts';
 import type { Transaction } from '../store/store.ts';
-import type { EndReason, GrantParts, TokenResponse } from './grants.ts';
+import { beginGrant } from './beginning.ts';
+import type { EndReason, GrantParts } from './grants.ts';
 import { RETRY_MS } from './refresh-rule.ts';
-import type { Refreshing } from './refreshing.ts';
 import type { AuthorizationCode } from './rows.ts';
 import { burnAllCodes, burnCode, deleteExpiredCodes, redeemCode } from './table.ts';
+import type { TokenResponse } from './token-response.ts';
 
 export type { AuthorizationCode } from './rows.ts';
 
@@ -36,16 +37,10 @@ export interface CodeRequest {
 /** Authorization codes: opaque, single-use, kept as digests. */
 export class Codes {
   readonly #given: GrantParts;
-  readonly #refreshing: Refreshing;
   readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
 
-  constructor(
-    given: GrantParts,
-    refreshing: Refreshing,
-    endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>,
-  ) {
+  constructor(given: GrantParts, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
     this.#given = given;
-    this.#refreshing = refreshing;
     this.#endGrant = endGrant;
   }
 
@@ -85,7 +80,7 @@ export class Codes {
     if (code.redeemedAtMs === undefined && clock.now() >= code.expiresAtMs) throw badCode();
     if (code.redeemedAtMs !== undefined) return this.#refuseReplay(digest, presented.address);
     await tokens.assertRoom(client);
-    const begun = await this.#refreshing.begin(client, code);
+    const begun = await beginGrant(this.#given, { client, code });
     const isFirst = await store.write(async (tx) => {
       if (!(await this.#isInForce(tx, client, code))) throw badCode();
       const redeemed = { digest, nowMs: clock.now(), from: presented.address, grantId: begun.grant.id };

@@ -12,7 +12,7 @@ import type { Buckets } from '../buckets/buckets.ts';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
-import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
+import { OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -25,6 +25,7 @@ import { type AuthorizationCode, type CodeRequest, Codes } from './codes.ts';
 import { OwnRows } from './own-rows.ts';
 import { Refreshing } from './refreshing.ts';
 import type { GrantRow } from './rows.ts';
+import { narrowedScope } from './scope.ts';
 import {
   deleteFinished,
   eraseResponses,
@@ -34,19 +35,11 @@ import {
   selectLiveGrantIdsOfSession,
   setRotatedFromJournal,
 } from './table.ts';
+import { type TokenResponse, tokenResponse } from './token-response.ts';
 
 export type { AuthorizationCode, CodeRequest } from './codes.ts';
 export type { GrantRow } from './rows.ts';
-
-/** RFC 6749 §5.1, with `id_token` of OpenID Connect Core §3.1.3.3. */
-export interface TokenResponse {
-  access_token: string;
-  token_type: 'Bearer';
-  expires_in: number;
-  scope: string;
-  refresh_token?: string;
-  id_token?: string;
-}
+export type { TokenResponse } from './token-response.ts';
 
 export type EndReason =
   | 'user'
@@ -73,7 +66,7 @@ export interface GrantsGiven {
   clock: Clock;
   random: Random;
   issuer: string;
-  /** Makes ID tokens: discovery/ and login know what goes into them. */
+  /** Makes ID tokens; identity/ does, and knows what goes into them. */
   idTokens: IdTokens;
 }
 
@@ -87,7 +80,6 @@ export interface IdTokens {
     client: Client;
     userId: string;
     sessionId: string | undefined;
-    scope: readonly string[];
     nonce: string | undefined;
     authTimeMs: number;
     amr: readonly string[];
@@ -103,7 +95,7 @@ export class Grants {
     const parts = { ...given, rows: new OwnRows(given.buckets) };
     this.#given = parts;
     this.#refreshing = new Refreshing(parts, (tx, grantId, reason) => this.end(tx, grantId, reason));
-    this.#codes = new Codes(parts, this.#refreshing, (tx, grantId, reason) => this.end(tx, grantId, reason));
+    this.#codes = new Codes(parts, (tx, grantId, reason) => this.end(tx, grantId, reason));
   }
 
   /** Issues an authorization code: 256 bits, 60 s, once. */
@@ -134,8 +126,7 @@ export class Grants {
   /** A token for the client itself (RFC 6749 §4.4). Without a scope parameter it gets all of its registered scopes. */
   async clientCredentials(client: Client, scopeParameter: string | undefined): Promise<TokenResponse> {
     const { tokens, store, clients } = this.#given;
-    const scope = scopeParameter === undefined ? [...client.scopes] : parseScope(scopeParameter);
-    if (!scope || !isSubset(scope, client.scopes)) throw invalidScope();
+    const scope = narrowedScope(client.scopes, scopeParameter);
     await tokens.assertRoom(client);
     const prepared = await tokens.prepare({ client, user: undefined, scope });
     await store.write(async (tx) => {
@@ -144,12 +135,7 @@ export class Grants {
       if (!current || current.disabled) throw noClient();
       await tokens.record(tx, prepared);
     });
-    return {
-      access_token: prepared.token,
-      token_type: 'Bearer',
-      expires_in: prepared.expiresInSeconds,
-      scope: scope.join(' '),
-    };
+    return tokenResponse({ accessToken: prepared, scope });
   }
 
   /** Which grant a refresh token belongs to, if it is genuine, and whether it could be used now. Ends nothing; a forgery rings. */
@@ -173,7 +159,7 @@ export class Grants {
     return this.#given.rows.grant(this.#given.store.read, grantId);
   }
 
-  /** Grants by id, after a given one; of one user if named. */
+  /** Grants by id, after a given one. `limit` at most 1,000. */
   async list(page: { after?: string; limit: number }): Promise<GrantRow[]> {
     return this.#given.rows.grants(this.#given.store.read, {
       after: page.after ?? '',
@@ -263,12 +249,4 @@ const FINISHED_GRANT_KEPT_MS = 2 * 24 * 60 * 60 * 1_000;
 
 function noClient(): OAuthError {
   return new OAuthError('invalid_client', 'unauthorized.client_authentication', 'The client was disabled just now.');
-}
-
-export function invalidScope(): OAuthError {
-  return new OAuthError(
-    'invalid_scope',
-    'bad_request.bad_param.scope',
-    'The scope is malformed or goes beyond what the client is registered for or was granted.',
-  );
 }

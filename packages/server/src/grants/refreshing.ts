@@ -1,34 +1,15 @@
-import { createId, hasEntropyBucketForm, isId, TOKEN_TYPES } from '@countersign/protocol';
+import { TOKEN_TYPES } from '@countersign/protocol';
 import { digestOf } from '../buckets/buckets.ts';
 import type { Client } from '../clients/clients.ts';
-import { isSubset, OAuthError, parseScope } from '../oauth/oauth.ts';
+import { OAuthError } from '../oauth/oauth.ts';
 import type { Transaction } from '../store/store.ts';
-import type { PreparedToken } from '../tokens/tokens.ts';
-import { type EndReason, type GrantParts, invalidScope, type TokenResponse } from './grants.ts';
+import type { EndReason, GrantParts } from './grants.ts';
 import { decideRefresh, forgeryOf, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
-import type { AuthorizationCode, GrantRow, NewGrant } from './rows.ts';
+import { mintRefreshToken, type RefreshClaims, readRefreshClaims, taggedId } from './refresh-token.ts';
+import type { GrantRow } from './rows.ts';
+import { narrowedScope, scopeWords } from './scope.ts';
 import { countRepeat, rotateGrant } from './table.ts';
-
-/** Claims of a refresh token. Only the authority reads it, so it carries what the look-up needs and nothing of the user's. */
-interface RefreshClaims {
-  iss: string;
-  sub: string;
-  client_id: string;
-  jti: string;
-  /** The grant: its family. */
-  gid: string;
-  /** Generation within the family, from 1. */
-  gen: number;
-  iat: number;
-  eb: string;
-}
-
-/** A grant about to begin. Nothing of it is worth anything until its rows are committed. */
-export interface BegunGrant {
-  grant: NewGrant;
-  accessToken: PreparedToken;
-  response: TokenResponse;
-}
+import { type TokenResponse, tokenResponse } from './token-response.ts';
 
 interface SeenForgery {
   verdict: 'forged' | 'tampered';
@@ -46,7 +27,7 @@ interface SeenForgery {
  */
 const MAX_TRIES = 3;
 
-/** Refresh tokens: minting, rotating, repeating, and recognising theft. The decision itself is refresh-rule.ts. */
+/** Refreshing: rotating, repeating, and recognising theft. The decision itself is refresh-rule.ts. */
 export class Refreshing {
   readonly #given: GrantParts;
   readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
@@ -54,47 +35,6 @@ export class Refreshing {
   constructor(given: GrantParts, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
     this.#given = given;
     this.#endGrant = endGrant;
-  }
-
-  /** Makes the tokens of a new grant from an approved code. */
-  async begin(client: Client, code: AuthorizationCode): Promise<BegunGrant> {
-    const { clock, random, tokens, idTokens } = this.#given;
-    const nowMs = clock.now();
-    const grantId = createId('grant', nowMs, random.bytes(8));
-    const scope = code.scope.split(' ').filter((word) => word !== '');
-    const about = {
-      userId: code.userId,
-      sessionId: code.sessionId,
-      authTimeMs: code.authTimeMs,
-      amr: code.amr,
-    };
-    const accessToken = await tokens.prepare({ client, user: { ...about, grantId }, scope });
-    const refresh = client.grantTypes.includes('refresh_token')
-      ? await this.#mint({ client, userId: code.userId, grantId, generation: 1 })
-      : undefined;
-    const idToken = scope.includes('openid')
-      ? await idTokens.issue({ client, ...about, scope, nonce: code.nonce })
-      : undefined;
-    // Without a refresh token the grant is over when its one access token is.
-    const lifetimeSeconds = refresh ? client.refreshAbsoluteSeconds : client.accessLifetimeSeconds;
-    const expiresAtMs = nowMs + lifetimeSeconds * 1_000;
-    return {
-      accessToken,
-      response: responseOf(accessToken, scope, refresh?.token, idToken),
-      grant: {
-        id: grantId,
-        clientId: client.id,
-        ...about,
-        scope: code.scope,
-        audience: client.audience,
-        createdAtMs: nowMs,
-        idleExpiresAtMs: Math.min(nowMs + client.refreshIdleSeconds * 1_000, expiresAtMs),
-        expiresAtMs,
-        generation: refresh ? 1 : 0,
-        bucketVersion: refresh?.record.version,
-        record: refresh?.record.record,
-      },
-    };
   }
 
   async refresh(
@@ -106,7 +46,7 @@ export class Refreshing {
     if (verified.kind === 'refused') throw badRefreshToken();
     const { keyId, parsed } = verified;
     const { address } = presented;
-    const claims = readClaims(parsed.claims, this.#given.issuer);
+    const claims = readRefreshClaims(parsed.claims, this.#given.issuer);
     if (!claims) return this.#refuseForged({ verdict: 'forged', keyId, address, client });
     const digest = digestOf(parsed.signingInput);
     for (let tried = 0; tried < MAX_TRIES; tried++) {
@@ -142,7 +82,7 @@ export class Refreshing {
     const verified = await keys.verify({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, token });
     if (verified.kind === 'refused') return undefined;
     const { keyId, parsed } = verified;
-    const claims = readClaims(parsed.claims, this.#given.issuer);
+    const claims = readRefreshClaims(parsed.claims, this.#given.issuer);
     const grant = claims && (await this.#given.rows.grant(store.read, claims.gid));
     const presented = claims && this.#recognise(grant, claims, digestOf(parsed.signingInput));
     const state = grant && { ...grant, hasPreviousRecord: grant.previousRecord !== undefined };
@@ -212,7 +152,7 @@ export class Refreshing {
   }): Promise<TokenResponse | undefined> {
     const { store, clock, sealer, tokens, clients, users } = this.#given;
     const { client, grant, presented } = given;
-    const scope = narrowed(grant.scope, presented.scope);
+    const scope = narrowedScope(scopeWords(grant.scope), presented.scope);
     if (presented.resource !== undefined && presented.resource !== grant.audience) throw invalidTarget();
     const { userId, sessionId, authTimeMs, amr } = grant;
     await tokens.assertRoom(client);
@@ -222,11 +162,11 @@ export class Refreshing {
       scope,
     });
     const generation = grant.generation + 1;
-    const next = await this.#mint({ client, userId, grantId: grant.id, generation });
+    const next = await mintRefreshToken(this.#given, { client, userId, grantId: grant.id, generation });
     const idToken = scope.includes('openid')
-      ? await this.#given.idTokens.issue({ client, userId, sessionId, scope, nonce: undefined, authTimeMs, amr })
+      ? await this.#given.idTokens.issue({ client, userId, sessionId, nonce: undefined, authTimeMs, amr })
       : undefined;
-    const response = responseOf(accessToken, scope, next.token, idToken);
+    const response = tokenResponse({ accessToken, scope, refreshToken: next.token, idToken });
     const sealedResponse = sealer.sealToHolder(place(grant.id), presented.token, Buffer.from(JSON.stringify(response)));
     return store.write(async (tx) => {
       const nowMs = clock.now();
@@ -266,24 +206,6 @@ export class Refreshing {
     if (!(await store.write((tx) => countRepeat(tx, repeated)))) return undefined;
     const plain = sealer.openFromHolder(place(grant.id), predecessor, grant.sealedResponse);
     return JSON.parse(Buffer.from(plain).toString('utf8')) as TokenResponse; // sealed by #rotate, and authenticated
-  }
-
-  async #mint(of: { client: Client; userId: string; grantId: string; generation: number }) {
-    const { keys, buckets, clock, random, issuer } = this.#given;
-    const nowMs = clock.now();
-    const jti = createId('reftok', nowMs, random.bytes(8));
-    const claims: RefreshClaims = {
-      iss: issuer,
-      sub: of.userId,
-      client_id: of.client.id,
-      jti,
-      gid: of.grantId,
-      gen: of.generation,
-      iat: Math.floor(nowMs / 1_000),
-      eb: buckets.mint('refresh', taggedId(jti, of.grantId, of.generation)),
-    };
-    const { token } = await keys.sign({ purpose: 'refresh', typ: TOKEN_TYPES.refresh, claims });
-    return { token, record: buckets.record(jti, token.slice(0, token.lastIndexOf('.'))) };
   }
 
   async #refuseForged(seen: SeenForgery): Promise<never> {
@@ -328,52 +250,6 @@ export class Refreshing {
       detail: { token: 'refresh', why },
     });
   }
-}
-
-/**
- * What the tag of a refresh token names: the token, its family and its generation. With the jti alone, a thief of the key could
- * put the `eb` of a token of his own under another family, as an old generation, and so end that family.
- */
-function taggedId(jti: string, grantId: string, generation: number): string {
-  return `${jti}.${grantId}.${generation}`;
-}
-
-/** Undefined for claims the authority never writes: under a good signature that is a forgery. */
-function readClaims(claims: Record<string, unknown>, issuer: string): RefreshClaims | undefined {
-  const { iss, sub, client_id, jti, gid, gen, iat, eb } = claims;
-  if (iss !== issuer || !isId('user', sub) || !isId('oauth2client', client_id)) return undefined;
-  if (!isId('reftok', jti) || !isId('grant', gid) || !hasEntropyBucketForm(eb)) return undefined;
-  if (!isPositiveInteger(gen) || !isPositiveInteger(iat)) return undefined;
-  return { iss: issuer, sub, client_id, jti, gid, gen, iat, eb };
-}
-
-function isPositiveInteger(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) > 0;
-}
-
-/** A narrower scope on request; the refresh token itself keeps the whole (RFC 6749 §6). */
-function narrowed(granted: string, parameter: string | undefined): string[] {
-  const all = granted.split(' ').filter((word) => word !== '');
-  if (parameter === undefined) return all;
-  const wanted = parseScope(parameter);
-  if (!wanted || !isSubset(wanted, all)) throw invalidScope();
-  return wanted;
-}
-
-function responseOf(
-  accessToken: PreparedToken,
-  scope: readonly string[],
-  refreshToken: string | undefined,
-  idToken: string | undefined,
-): TokenResponse {
-  return {
-    access_token: accessToken.token,
-    token_type: 'Bearer',
-    expires_in: accessToken.expiresInSeconds,
-    scope: scope.join(' '),
-    ...(refreshToken !== undefined && { refresh_token: refreshToken }),
-    ...(idToken !== undefined && { id_token: idToken }),
-  };
 }
 
 function badRefreshToken(suffix: '' | '.expired' = ''): OAuthError {
