@@ -176,7 +176,7 @@ async function finishIn(
 /** The account that this link logs in to, made now if it is the first time; undefined if it may not log in. */
 async function accountOf(parts: FinishingParts, tx: Transaction, link: MagicLink): Promise<User | undefined> {
   const user = await parts.users.byEmail(link.email, tx);
-  // The mailbox was proved, so a first login may make the account; nobody can have made it before for somebody else (attack-15).
+  // The mailbox was proved, so a first login may make the account; nobody can have made it before for somebody else.
   if (!user) return parts.signUp && link.userId === undefined ? parts.users.create(tx, link.email) : undefined;
   if (link.userId !== undefined && link.userId !== user.id) return undefined;
   // A link from before the disabling stays dead after enabling (SE-05).

@@ -12,7 +12,7 @@
  *
  * Three proofs meet at the one use: the link's bytes (signature and record) or the code, the cookie of the browser that
  * started, and a form that this browser sent from our own page. A mail that is forwarded, scanned or stolen alone logs in
- * nobody; what a thief of the signing key makes has no record (see design: the two proofs).
+ * nobody; what a thief of the signing key makes has no record (buckets/).
  */
 import { encodeBase64url } from '@countersign/protocol';
 import type { Buckets } from '../buckets/buckets.ts';
@@ -121,10 +121,12 @@ export class Login {
     return { verdict, inStartingBrowser };
   }
 
+  /** By the link, in the browser that started it. Of any number of tries one finishes. */
   finishByLink(token: string, request: FinishRequest): Promise<Finish> {
     return finishByLink(this.#finishing, token, request);
   }
 
+  /** By the code, typed in the browser that started it. Each try is counted before it is compared. */
   finishByCode(typed: { linkId: string; code: string }, request: FinishRequest): Promise<Finish> {
     return finishByCode(this.#finishing, typed, request);
   }

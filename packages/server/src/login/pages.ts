@@ -108,7 +108,7 @@ ${hidden('csrf', given.csrf)}
 }
 
 /** Where a login is begun, for the same purpose as before. */
-export function startPath(frame: Frame, returnTo: string): string {
+function startPath(frame: Frame, returnTo: string): string {
   return `${frame.basePath}/login${returnTo === '' ? '' : `?continue=${encodeURIComponent(returnTo)}`}`;
 }
 

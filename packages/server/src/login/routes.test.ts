@@ -147,6 +147,7 @@ test('ML-08 attack-14 known and unknown addresses get the same answer, and no an
     const browser = new Browser(setup);
     const { answer, sent, linkId } = await begin(browser, { email });
     const { token, code } = await setup.newestMail();
+    assert.equal(token !== '' && code !== '', email === ANN, 'only a mail to somebody known holds link and code');
     for (const secret of [token, code, code.replace('-', '')].filter((text) => text !== '')) {
       assert.ok(!(answer.text + answer.location + sent.text).includes(secret));
     }

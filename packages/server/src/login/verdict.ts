@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { isId, TOKEN_TYPES } from '@countersign/protocol';
-import type { Buckets } from '../buckets/buckets.ts';
+import { type Buckets, digestOf } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import type { Store } from '../store/store.ts';
@@ -53,9 +52,9 @@ export class LinkVerdicts {
       if (buckets.isOurs('magic-link', jti, eb)) return { kind: 'invalid', verdict: 'unknown' };
       return this.#ring('forged', { keyId, jti, address });
     }
-    const digest = createHash('sha256').update(parsed.signingInput).digest();
     const stored = { version: link.bucketVersion, record: link.record };
-    if (!buckets.matches(stored, jti, digest)) return this.#ring('tampered', { keyId, jti, address });
+    if (!buckets.matches(stored, jti, digestOf(parsed.signingInput)))
+      return this.#ring('tampered', { keyId, jti, address });
     return { kind: 'known', state: linkState(link, clock.now()), link, keyId };
   }
 

@@ -5,7 +5,7 @@ import { utcTime } from '../mails.ts';
 import { type Frame, hidden } from '../pages.ts';
 import { placeName } from '../requester.ts';
 
-/** An app that the user let in, as its owner (grants) tells it. */
+/** An app that the user let in, as `ConnectedApplications` tells of it. */
 export interface ConnectedApplication {
   grantId: string;
   clientName: string;

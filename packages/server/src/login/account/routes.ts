@@ -19,7 +19,7 @@ import { logoutPage } from '../pages.ts';
 import { STYLESHEET } from '../stylesheet.ts';
 import { accountPage, type ConnectedApplication } from './account-page.ts';
 
-/** The apps that a user let in; grants implements it. */
+/** The apps that a user let in; server.ts answers for it from grants and clients. */
 export interface ConnectedApplications {
   list(userId: string): Promise<readonly ConnectedApplication[]>;
   /** Ends the grant if it is this user's; false otherwise. */
