@@ -12,12 +12,5 @@
  */
 export { Browser, type Page } from './browser.ts';
 export { SteeredClock } from './clock.ts';
-export {
-  codeIn,
-  DEFAULT_AUDIENCE,
-  linkIn,
-  startTestServer,
-  type TestServer,
-  type TestServerOptions,
-  type TokenSet,
-} from './server.ts';
+export { codeIn, DEFAULT_AUDIENCE, linkIn, type TokenSet } from './flows.ts';
+export { startTestServer, type TestServer, type TestServerOptions } from './server.ts';
