@@ -59,11 +59,13 @@ export interface World {
   mailTransport: MailTransport;
 }
 
+/** Of the settings, what the parts need; sockets, files and mail servers are whoever runs them's business. */
 export type AuthoritySettings = Pick<
   Settings,
   'issuer' | 'accessAlgorithm' | 'mailsPerMinute' | 'organizationName' | 'signUp' | 'hstsPreload' | 'trustedProxies'
 >;
 
+/** What an authority is made of. `masterKey`: 32 bytes. */
 export interface AuthorityGiven {
   world: World;
   settings: AuthoritySettings;
@@ -73,6 +75,7 @@ export interface AuthorityGiven {
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
 }
 
+/** Every part of an authority, by its name. */
 export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
 
 /** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
@@ -134,6 +137,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   };
 }
 
+/** An authority as listeners serve it. */
 export interface Server {
   /** Answers what arrives over TLS. */
   handler: RequestHandler;
@@ -152,6 +156,7 @@ export interface Server {
 /** Paths that people open in a browser: over plain http only these are redirected. */
 const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\/authorize(\/|$)/;
 
+/** Puts routes and jobs around the parts. Opens no socket and starts nothing. `mailbox`: shows its mails at /dev/mailbox. */
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies } = settings;
@@ -190,7 +195,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     healthRoutes({
       isAccepting: () => isAccepting,
       isKeyed: () => keys.isReady(),
-      readStore: () => store.epoch(),
+      readStore: () => store.assertUsable(),
     }),
   );
   app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
@@ -220,8 +225,8 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
  * for ever; a step that finds nothing costs some microseconds.
  */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { world, mail, keys, alarms, tokens, grants, revocation, login, store, events } = authority;
-  const { timers, clock } = world;
+  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events } = authority;
+  const { timers } = authority.world;
   return [
     timers.every(250, () => sendMails(mail)),
     timers.every(500, () => tellAlarms(alarms)),
@@ -231,7 +236,7 @@ function startJobs(authority: Authority): RunningTimer[] {
     timers.every(500, () => sweepInvalidations(revocation)),
     timers.every(500, () => sweepEvents(events)),
     timers.every(1_000, () => sweepGrants(grants)),
-    timers.every(1_000, () => sweepSessions({ store, clock })),
+    timers.every(1_000, () => sweepSessions(sessions)),
     timers.every(1_000, () => sweepLinks(login)),
     timers.every(1_000, () => sweepMails(mail)),
   ];

@@ -6,7 +6,7 @@ export interface Readiness {
   /** False once shutdown has begun, so that balancers send nothing new. */
   isAccepting(): boolean;
   isKeyed(): boolean;
-  /** Rejects when the store cannot be read. */
+  /** Rejects when the store cannot be read, or takes no writes. */
   readStore(): Promise<unknown>;
 }
 

@@ -44,6 +44,8 @@ export class GroupCommit {
   readonly #journal: Journal;
   readonly #maxWorkMs: number;
   readonly #waiting: Waiting[] = [];
+  /** Set when the disk refused a write; whoever sees that it takes them again sets it back. */
+  isRefused = false;
   #scheduled = false;
   #closed = false;
   #whenIdle: (() => void)[] = [];
@@ -115,6 +117,7 @@ export class GroupCommit {
       this.#writes += batch.length;
       return outcomes;
     } catch (cause) {
+      this.isRefused = true;
       this.#rollBack();
       const message = 'Writing: the commit was refused by the database or its disk, and nothing of it is in force.';
       return batch.map((waiting) => () => waiting.reject(new StoreUnavailable(message, { cause })));
@@ -148,6 +151,7 @@ export class GroupCommit {
     try {
       outcome = { kind: 'done', value: await this.#withinLimit(work(transaction)) };
     } catch (error) {
+      if (error instanceof StoreUnavailable) this.isRefused = true;
       outcome = { kind: 'threw', error };
     }
     const own = transaction.end();

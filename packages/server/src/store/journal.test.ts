@@ -55,6 +55,16 @@ test('what is appended reads back in order; files are their owner’s alone', as
   if (process.platform !== 'win32') assert.equal(statSync(segmentFile(folder, 1)).mode & 0o777, 0o600);
 });
 
+test('lines after the folder was emptied go where a restore finds them, also when another process began anew there', async () => {
+  journal.append([entry(1)]);
+  rmSync(segmentFile(folder, 1));
+  openJournal().startSegment({ startedAtMs: 7, epoch: 3 });
+  journal.append([entry(2)]);
+  assert.deepEqual(await times(), [2]);
+  rmSync(folder, { recursive: true });
+  assert.throws(() => journal.append([entry(3)]), { code: 'ENOENT' });
+});
+
 test('lines of a refused commit go again', async () => {
   journal.append([entry(1)]);
   const takeBack = journal.append([entry(2), entry(3)]);

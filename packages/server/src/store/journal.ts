@@ -111,6 +111,11 @@ export class JournalFolder implements Journal {
   /** The segment to append to: the newest one there is, or a fresh one if its last line is torn. */
   #newest(): OpenSegment {
     let open = this.#open;
+    // A segment that was deleted takes lines and loses them.
+    if (open !== undefined && fstatSync(open.descriptor).nlink === 0) {
+      this.close();
+      open = undefined;
+    }
     if (open === undefined || existsSync(segmentFile(this.#folder, open.number + 1))) {
       const number = segmentNumbers(this.#folder).at(-1);
       if (number === undefined) return this.#startNext(1);

@@ -135,6 +135,26 @@ test('a commit that fails refuses the whole batch, its journal lines too, and th
   assert.equal(await store.write((tx) => tx.run('INSERT INTO parent (id) VALUES (1)')), 1);
 });
 
+test('DP-02 a store that refused a commit is unusable until a write reaches the disk', async () => {
+  const { store } = openFresh();
+  await store.write(async (tx) => {
+    await tx.run('CREATE TABLE child (id INTEGER REFERENCES store_epoch (singleton) DEFERRABLE INITIALLY DEFERRED)');
+    await tx.run("CREATE TRIGGER full BEFORE UPDATE ON store_epoch BEGIN SELECT RAISE(ABORT, 'disk is full'); END");
+  });
+  await store.assertUsable(); // nothing was refused, so nothing is tried
+  await assert.rejects(
+    store.write((tx) => tx.run('INSERT INTO child (id) VALUES (2)')),
+    StoreUnavailable,
+  );
+  await assert.rejects(store.assertUsable());
+  await store.write(async () => {}); // an empty commit needs no disk, and shows nothing
+  await assert.rejects(store.assertUsable());
+  await store.write((tx) => tx.run('DROP TRIGGER full'));
+  const before = statSync(`${store.file}-wal`).size;
+  await store.assertUsable();
+  assert.ok(statSync(`${store.file}-wal`).size > before, 'what was tried reached the file');
+});
+
 test('a journal that cannot be written refuses the batch', async () => {
   class FullDisk extends Array<JournalEntry> {
     override push(): number {

@@ -88,6 +88,18 @@ export class SqliteStore implements Store {
     return readEpoch(this.#reader);
   }
 
+  /** After a refused commit only one that reaches the disk shows that the disk takes them again; an empty one would not. */
+  async assertUsable(): Promise<void> {
+    await this.epoch();
+    if (!this.#group.isRefused) return;
+    await this.write(async (tx) => {
+      // Back and forth: SQLite leaves out the page of an update that changes nothing.
+      await tx.run('UPDATE store_epoch SET changed_at_ms = changed_at_ms + 1 WHERE singleton = 1');
+      await tx.run('UPDATE store_epoch SET changed_at_ms = changed_at_ms - 1 WHERE singleton = 1');
+    });
+    this.#group.isRefused = false;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#group.close().then(() => {
       this.#reader.close();

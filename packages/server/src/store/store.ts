@@ -22,6 +22,9 @@ export interface Store {
   /** Rises at each restore and never falls; resource servers refuse an authority whose epoch went down. */
   epoch(): Promise<number>;
 
+  /** Rejects while the store cannot be read or takes no writes. For probes: costs a read, and after a refused commit one write. */
+  assertUsable(): Promise<void>;
+
   close(): Promise<void>;
 }
 
@@ -69,7 +72,6 @@ export {
   defaultJournalFolder,
   type JournalPlace,
   openSqliteStore,
-  raiseEpoch,
   type SqliteStore,
   type SqliteStoreOptions,
 } from './sqlite.ts';
