@@ -141,6 +141,78 @@ describe('limits of a peer', () => {
     assert.equal(handled, 0);
   });
 
+  test('HT-02 HD-01 a body or framing that turns out unreadable after its headers is 400, not silence', async () => {
+    const { port } = await start({ handler: async (request) => new Response(await request.text()) });
+    const head = 'POST / HTTP/1.1\r\nHost: localhost\r\n';
+    for (const bad of [
+      `${head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+      `${head}Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n0\r\n\r\n`,
+      `${head}Transfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n`,
+      `${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n${'X-A: 1\r\n'.repeat(5000)}\r\n`,
+    ]) {
+      const socket = tls(port);
+      socket.write(bad);
+      const answer = await received(socket);
+      assert.match(
+        answer,
+        /^HTTP\/1\.1 (400|431) .*strict-transport-security: max-age=60/is,
+        JSON.stringify(bad.slice(0, 80)),
+      );
+      assert.equal(answer.split('HTTP/1.1').length, 2, 'one answer');
+    }
+    const socket = tls(port);
+    socket.write(`${head}Content-Length: 3\r\n\r\nabcnonsense\r\n\r\n`);
+    assert.doesNotMatch(await received(socket), /400/, 'what was read whole is not answered for what follows it');
+  });
+
+  test('HT-02 HD-01 two Host lines, other codings than chunked and unknown expectations are refused before the handler', async () => {
+    let handled = 0;
+    const { port } = await start({
+      handler: () => {
+        handled++;
+        return new Response();
+      },
+    });
+    const head = 'POST / HTTP/1.1\r\nHost: localhost\r\n';
+    for (const [status, bad] of [
+      [400, `${head}host: elsewhere.example\r\n\r\n`],
+      [400, `${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`],
+      [400, 'POST / HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+      [417, `${head}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc`],
+    ] as const) {
+      const socket = tls(port);
+      socket.write(bad);
+      const answer = await received(socket);
+      assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} .*strict-transport-security: max-age=60`, 'is'), bad);
+    }
+    assert.equal(handled, 0);
+  });
+
+  test('DP-04 a connection that begins no handshake, or stops in one, is closed', async () => {
+    const { port } = await start({ limits: { handshakeTimeoutMs: 50 } });
+    const silent = connectTcp(port, '127.0.0.1');
+    const stopped = connectTcp(port, '127.0.0.1');
+    stopped.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]));
+    const clear = connectTcp(port, '127.0.0.1');
+    clear.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await Promise.all([received(silent), received(stopped), received(clear)]);
+  });
+
+  test('DP-04 a peer that asks and never reads is cut off', async () => {
+    const { port } = await start({
+      handler: () => new Response('x'.repeat(20_000_000)),
+      limits: { stallTimeoutMs: 100 },
+    });
+    const socket = tls(port);
+    socket.pause();
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const receiving = received(socket);
+    socket.resume();
+    const text = await receiving;
+    assert.ok(text.length < 20_000_000, 'the answer was not finished');
+  });
+
   test('DP-04 connections past the cap are closed before they cost a handshake', async () => {
     const { port } = await start({ limits: { maxConnections: 1 } });
     const first = tls(port);

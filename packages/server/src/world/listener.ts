@@ -1,4 +1,10 @@
-import { createServer as createPlaintextServer, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import {
+  createServer as createPlaintextServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -12,22 +18,31 @@ export interface ListenerLimits {
   requestTimeoutMs: number;
   /** Idle between two requests. Longer than the 60 seconds of common load balancers, so that they close first. */
   keepAliveTimeoutMs: number;
+  /**
+   * Without a byte either way before an answer is through: a peer that never reads would hold a socket for ever. Longer than
+   * `requestTimeoutMs`, whose 408 says why.
+   */
+  stallTimeoutMs: number;
+  /** A handshake of honest peers takes a few round trips. */
+  handshakeTimeoutMs: number;
   /** All headers and the request line together. */
   maxHeaderBytes: number;
   /** Open sockets; more are closed at once, before they cost a handshake. */
   maxConnections: number;
 }
 
-export const LISTENER_LIMITS: ListenerLimits = {
+const LISTENER_LIMITS: ListenerLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 65_000,
+  stallTimeoutMs: 40_000,
+  handshakeTimeoutMs: 10_000,
   maxHeaderBytes: 16 * 1024,
   maxConnections: 10_000,
 };
 
-/** A handshake of honest peers takes a few round trips. */
-const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A peer that does not read why it is refused is not waited for. */
+const REFUSAL_READ_TIMEOUT_MS = 2000;
 
 /** How often node looks for sockets past their time; its own default is 30 seconds, longer than the timeouts here. */
 const MAX_CHECKING_INTERVAL_MS = 1000;
@@ -76,7 +91,7 @@ export function listenHttps(options: ListenOptions & { tls: { certificate: strin
     minVersion: 'TLSv1.2',
     ciphers: CIPHERS,
     honorCipherOrder: true,
-    handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: limitsOf(options).handshakeTimeoutMs,
   });
   return listen(server, options, 'secureConnection');
 }
@@ -109,9 +124,11 @@ async function listen(
   ready: 'connection' | 'secureConnection',
 ): Promise<Listener> {
   server.maxConnections = limitsOf(options).maxConnections;
+  server.timeout = limitsOf(options).stallTimeoutMs;
   const refusalHeaders = options.refusalHeaders ?? {};
   const traffic = trackTraffic(server, ready);
   server.on('request', requestListener(options, refusalHeaders));
+  server.on('checkExpectation', (_request, response) => refuse(response, 417, refusalHeaders));
   server.on('clientError', (error, socket) => refuseUnreadable({ error, socket, refusalHeaders, traffic }));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -132,13 +149,33 @@ async function listen(
 }
 
 function requestListener(options: ListenOptions, refusalHeaders: Readonly<Record<string, string>>) {
-  return getRequestListener(
+  const answer = getRequestListener(
     (request, env) => options.handler(request, { address: env.incoming.socket.remoteAddress }),
     {
       // A request line or Host header from which no URL can be made, as the handler itself never rejects.
       errorHandler: () => new Response(null, { status: 400, headers: { ...refusalHeaders, Connection: 'close' } }),
     },
   );
+  return (request: IncomingMessage, response: ServerResponse) =>
+    isAmbiguous(request) ? refuse(response, 400, refusalHeaders) : answer(request, response);
+}
+
+/**
+ * What node's parser lets pass although two readers may read it differently: several Host lines (RFC 9112 §3.2; node takes the
+ * first, another the last), and a body coded otherwise than chunked or sent so by HTTP/1.0 (RFC 9112 §6.1).
+ */
+function isAmbiguous({ rawHeaders, headers, httpVersion }: IncomingMessage): boolean {
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0')) return true;
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (/^host$/i.test(rawHeaders[at] ?? '')) hosts += 1;
+  return hosts > 1;
+}
+
+/** Nothing more is read from a connection whose peer speaks so. */
+function refuse(response: ServerResponse, status: number, refusalHeaders: Readonly<Record<string, string>>): void {
+  response.writeHead(status, { ...refusalHeaders, Connection: 'close', 'Content-Length': '0' });
+  response.end();
 }
 
 interface Traffic {
@@ -191,13 +228,22 @@ function refuseUnreadable(refused: {
   traffic: Traffic;
 }): void {
   const { error, socket, refusalHeaders, traffic } = refused;
-  const answering = [...traffic.underWay].some((response) => response.socket === socket);
-  if (!socket.writable || answering) {
+  // Before the end of a handshake nothing can be said; what was written would wait for it, and hold the connection, for ever.
+  if (!traffic.open.has(socket)) {
+    socket.destroy();
+    return;
+  }
+  const [first, ...queued] = [...traffic.underWay].filter((response) => response.req.socket === socket);
+  // A request that was read to its end has its own answer, or is waiting for it; a second one would be taken for it.
+  const isAnswering = first !== undefined && (first.req.complete || first.headersSent || queued.length > 0);
+  if (!socket.writable || isAnswering) {
     socket.destroy();
     return;
   }
   const headers = Object.entries({ ...refusalHeaders, Connection: 'close', 'Content-Length': '0' });
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const timer = setTimeout(() => socket.destroy(), REFUSAL_READ_TIMEOUT_MS);
+  socket.once('close', () => clearTimeout(timer));
   socket.end(`HTTP/1.1 ${statusOf(error.code)}\r\n${lines}\r\n`, () => socket.destroy());
 }
 
