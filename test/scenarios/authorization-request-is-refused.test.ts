@@ -203,7 +203,8 @@ test('OA-04 OI-06 empty and unknown parameters change nothing', async () => {
   };
   const hints = { claims_locales: 'fr', acr_values: 'urn:x 9', login_hint: 'bob@example.com', claims: '{}' };
   const empty = { scope: '', prompt: '', nonce: '', max_age: '', request: '', resource: '', response_mode: '' };
-  for (const changes of [unknown, hints, empty]) {
+  const longHint = { login_hint: 'b'.repeat(300) };
+  for (const changes of [unknown, hints, longHint, empty]) {
     const { answer } = await authorize(browser, app, changes);
     assert.equal(typeof answer?.get('code'), 'string', JSON.stringify(changes));
   }

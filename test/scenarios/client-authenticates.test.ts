@@ -160,6 +160,8 @@ test('OA-19 token answers and refusals are never stored', async () => {
     answers.map(({ status }) => status),
     [200, 400, 401],
   );
+  assert.equal(answers[0]?.body.token_type, 'Bearer');
+  assert.equal(typeof answers[0]?.body.scope, 'string', 'said although not asked for');
   for (const { headers } of answers) {
     assert.equal(headers.get('cache-control'), 'no-store');
     assert.equal(headers.get('pragma'), 'no-cache');

@@ -59,7 +59,7 @@ test('one server at a time on a data folder, and a killed one leaves nothing in 
   assert.equal(await next.stop(), 0);
 });
 
-test('a request under way when the stop comes is finished; then the exit code is 0', async (t) => {
+test('DP-03 a request under way when the stop comes is finished; then the exit code is 0', async (t) => {
   const here = await installation(t);
   const server = await here.start();
   let answered = '';

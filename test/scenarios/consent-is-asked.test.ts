@@ -34,6 +34,16 @@ test('OA-26 a confidential client is asked for once, a public one every time', a
   assert.equal(await isAsked(publicApp), true);
 });
 
+test('OA-26 a program on the device is asked for every time, secret or not', async () => {
+  for (const redirectUri of ['http://127.0.0.1/callback', 'http://localhost/callback', 'com.example.app:/cb']) {
+    const app = await server.addClient({ redirectUris: [redirectUri] });
+    await agree(app);
+    assert.equal(await isAsked(app), true, redirectUri);
+    const silent = await authorize(browser, app, { prompt: 'none' });
+    assert.equal(silent.answer?.get('error'), 'consent_required', redirectUri);
+  }
+});
+
 test('OI-11 OA-26 more scope, offline_access above all, is asked for anew', async () => {
   const app = await server.addClient();
   await agree(app, { scope: 'openid email' });

@@ -8,6 +8,7 @@ import {
   type TestServer,
   type TestServerOptions,
 } from '@countersign/testkit';
+import { basic } from './oauth-calls.ts';
 
 async function setUp(t: TestContext, options: TestServerOptions = {}) {
   const server = await startTestServer(options);
@@ -49,7 +50,7 @@ function listener(server: TestServer) {
   };
 }
 
-test('HD-02 HD-04 pages are redirected to the issuer, by GET and HEAD; everything else is refused; no HSTS', async (t) => {
+test('OA-01 HD-02 HD-04 pages are redirected to the issuer, by GET and HEAD; everything else is refused; no HSTS', async (t) => {
   const { server } = await setUp(t);
   const ring = listener(server);
   for (const path of ['/', '/login', '/login?continue=x', '/account', '/logout', '/oauth2/authorize?client_id=x']) {
@@ -144,13 +145,11 @@ test('a session cookie that came in the clear is logged out, and its page redire
 test('a client secret that came in the clear rings and stays good: taking it back is the operator’s act', async (t) => {
   const { server, client, secret, tokens } = await setUp(t);
   const ring = listener(server);
-  const basic = `Basic ${Buffer.from(`${client.id}:${secret}`).toString('base64')}`;
-  await plain(server, '/oauth2/token', { method: 'POST', headers: { authorization: basic } });
+  await plain(server, '/oauth2/token', { method: 'POST', headers: basic(client.id, secret) });
   assert.deepEqual(await ring(), [['alarm.cleartext', 'client_secret', false]]);
   await plainForm(server, '/oauth2/token', { client_id: client.id, client_secret: secret });
   assert.deepEqual(await ring(), [['alarm.cleartext', 'client_secret', false]]);
-  const wrong = `Basic ${Buffer.from(`${client.id}:${secret}x`).toString('base64')}`;
-  await plain(server, '/oauth2/token', { method: 'POST', headers: { authorization: wrong } });
+  await plain(server, '/oauth2/token', { method: 'POST', headers: basic(client.id, `${secret}x`) });
   assert.deepEqual(await ring(), [], 'a wrong secret is none');
   await tokens();
 });

@@ -8,8 +8,8 @@ import { localCertificate, systemRandom } from '@countersign/server';
 import { DEFAULT_AUDIENCE, startTestServer, type TestServer } from '@countersign/testkit';
 import { createVerifier, type Verifier } from '@countersign/verifier';
 import { serve } from '@hono/node-server';
-import { SignJWT } from 'jose';
 import { createApi } from '../../examples/api/src/api.ts';
+import { basic, opened } from './oauth-calls.ts';
 import { rawRequest } from './raw-request.ts';
 
 /** An authority, and an API over TLS that asks it about every token. */
@@ -61,34 +61,16 @@ async function startApi(server: TestServer, verifier: Verifier) {
   };
 }
 
-/** The authority's own signing key, as a thief would hold it. */
-async function stolenKey(server: TestServer) {
-  const { store, sealer } = server.authority;
-  const row = await store.read.get<{ id: string; sealed_private: Uint8Array }>(
-    "SELECT id, sealed_private FROM signing_key WHERE purpose = 'access' AND state = 'active'",
-  );
-  assert.ok(row);
-  const place = { table: 'signing_key', row: row.id, column: 'sealed_private' };
-  const key = await crypto.subtle.importKey(
-    'pkcs8',
-    new Uint8Array(sealer.open(place, row.sealed_private)),
-    { name: 'ECDSA', namedCurve: 'P-256' },
-    false,
-    ['sign'],
-  );
-  return (claims: Record<string, unknown>) =>
-    new SignJWT(claims).setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: row.id }).sign(key);
-}
-
-const claimsOf = (token: string): Record<string, unknown> =>
-  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+/** Signs claims with the authority's own access key, as a thief of that key would. */
+const thiefOf = (server: TestServer) => async (claims: object) =>
+  (await server.authority.keys.sign({ purpose: 'access', typ: 'at+jwt', claims })).token;
 
 test('BR-01 BR-04 a good token opens the API; none is a plain challenge', async (t) => {
   const { obtain, call, api, browser } = await setUp(t);
   const { access_token: token } = await obtain();
   const good = await call(token);
   assert.equal(good.status, 200);
-  assert.deepEqual(await good.json(), { user: claimsOf(token).sub, balance: 5000, currency: 'GBP' });
+  assert.deepEqual(await good.json(), { user: opened(token).claims.sub, balance: 5000, currency: 'GBP' });
   assert.equal(good.headers.get('cache-control'), 'no-store');
   const lower = await fetch(`${api.origin}/balance`, { headers: { authorization: `bEaReR ${token}` } });
   assert.equal(lower.status, 200);
@@ -158,9 +140,9 @@ test('BR-05 pain-8 revoked, superseded, expired, of another audience, of too lit
 
 test('EB-02 EB-03 attack-1 what a thief of the signing key makes is refused, and rings', async (t) => {
   const { server, verifier, obtain, call } = await setUp(t);
-  const sign = await stolenKey(server);
+  const sign = thiefOf(server);
   const { access_token: token } = await obtain();
-  const claims = claimsOf(token);
+  const claims = opened(token).claims;
   const again = await sign(claims);
   assert.equal((await call(again)).status, 200, 'the same bytes under another signature are the token that was issued');
 
@@ -211,14 +193,14 @@ test('EB-12 a resource server of another audience hears unknown; handles are opa
 
   // One that asks all the same, by hand, hears of a token that does not exist, and rings nothing by reporting it.
   const foreign = await server.addResourceServer('https://other.example');
-  const { sub, client_id: clientId, jti } = claimsOf(token);
+  const { sub, client_id: clientId, jti } = opened(token).claims;
   const [header = '', payload = ''] = token.split('.');
   const digest = createHash('sha256').update(`${header}.${payload}`).digest('base64url');
   const ask = async (path: string, body: object) =>
     fetch(`${server.issuer}${path}`, {
       method: 'POST',
       headers: {
-        authorization: `Basic ${Buffer.from(`${foreign.client.id}:${foreign.secret}`).toString('base64')}`,
+        ...basic(foreign.client.id, foreign.secret),
         'content-type': 'application/json',
       },
       body: JSON.stringify(body),

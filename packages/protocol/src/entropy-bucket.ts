@@ -2,7 +2,8 @@ import { decodeBase64url } from './base64url.ts';
 
 /**
  * Length of a decoded entropy bucket: 32 bytes `r` (the first names the bucket key's version, 248 bits are random) and 16
- * bytes (128 bits) of tag. The tag names the token's kind and id; it never accepts anything, for the record decides.
+ * bytes (128 bits) of tag. The tag names the token's kind, its id and what else must not change (an access token's end, a refresh
+ * token's family and generation); it never accepts anything, for the record decides.
  */
 export const ENTROPY_BUCKET_BYTES = 48;
 

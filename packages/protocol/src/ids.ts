@@ -18,6 +18,7 @@ export const ID_PREFIXES = [
   'mail',
 ] as const;
 
+/** Names the kind of thing an id belongs to. */
 export type IdPrefix = (typeof ID_PREFIXES)[number];
 
 /** `<prefix>_` and 22 base62 characters of a 128-bit number: 64 bits Unix milliseconds, then 64 random bits. */

@@ -20,7 +20,7 @@ export {
   RESOURCE_SERVER_ALGORITHMS,
   TOKEN_TYPES,
 } from './tokens.ts';
-export { isVerdict, RINGING_VERDICTS, VERDICTS, type Verdict } from './verdicts.ts';
+export { isVerdict, VERDICTS, type Verdict } from './verdicts.ts';
 export {
   type CheckAnswer,
   type CheckRequest,

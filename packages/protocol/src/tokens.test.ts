@@ -7,7 +7,7 @@ import {
   isAccessTokenType,
   MAX_ACCESS_TOKEN_LIFETIME_SECONDS,
 } from './tokens.ts';
-import { isVerdict, RINGING_VERDICTS, VERDICTS } from './verdicts.ts';
+import { isVerdict, VERDICTS } from './verdicts.ts';
 
 const ISSUER = 'https://auth.example';
 const AUDIENCE = 'https://api.example';
@@ -100,8 +100,8 @@ test('JT-01 at+jwt is a media type: any case, with or without application/; noth
   }
 });
 
-test('a verdict is one of seven words, two of which ring', () => {
+test('a verdict is one of seven words', () => {
   for (const verdict of VERDICTS) assert.equal(isVerdict(verdict), true);
   for (const word of ['', 'Live', 'toString', undefined, null, 0, ['live']]) assert.equal(isVerdict(word), false);
-  assert.deepEqual(RINGING_VERDICTS, ['tampered', 'forged']);
+  assert.equal(VERDICTS.length, 7);
 });

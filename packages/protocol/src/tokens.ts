@@ -11,7 +11,7 @@ export const TOKEN_TYPES = {
 /** Signature algorithms an access token may carry, each for the key that is published for it (RFC 8725 §3.1). */
 export const RESOURCE_SERVER_ALGORITHMS = ['ES256', 'Ed25519', 'RS256'] as const;
 
-/** How far two clocks may differ before `exp`, `nbf` and `iat` count against a token. */
+/** How far two clocks may differ before `exp` and `iat` count against a token. */
 export const CLOCK_LEEWAY_SECONDS = 30;
 
 /**

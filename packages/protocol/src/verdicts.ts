@@ -3,7 +3,7 @@
  *
  * - `live`        issued, these very bytes, nothing took it back
  * - `expired`     issued, its time is over
- * - `revoked`     issued, taken back (itself, its grant, client, user, session or key)
+ * - `revoked`     issued, taken back (itself, its grant, client, user or session)
  * - `superseded`  issued, replaced by a successor, overlap over
  * - `unknown`     no record, but the tag in `eb` is ours: a lost row, a restored backup, a system sharing keys. Refused, silent
  * - `tampered`    there is a record, of other bytes: somebody signed with our key. Rings
@@ -13,9 +13,7 @@ export const VERDICTS = ['live', 'expired', 'revoked', 'superseded', 'unknown', 
 
 export type Verdict = (typeof VERDICTS)[number];
 
-/** The verdicts that prove the signing key to be in other hands. */
-export const RINGING_VERDICTS = ['tampered', 'forged'] as const satisfies readonly Verdict[];
-
+/** Whether a value is one of the seven words, spelled so. */
 export function isVerdict(value: unknown): value is Verdict {
   return (VERDICTS as readonly unknown[]).includes(value);
 }

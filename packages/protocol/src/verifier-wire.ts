@@ -16,6 +16,7 @@ export interface CheckRequest {
   }[];
 }
 
+/** The answer to a `CheckRequest`: 200, JSON. */
 export interface CheckResponse {
   /** The store's epoch: a number that rises at each restore and never falls. */
   epoch: number;
@@ -23,6 +24,7 @@ export interface CheckResponse {
   answers: CheckAnswer[];
 }
 
+/** What the record says of one token asked about. */
 export interface CheckAnswer {
   jti: string;
   verdict: Verdict;
@@ -60,6 +62,7 @@ export interface VerifierKeys {
   audiences: string[];
 }
 
+/** One public key for access tokens. */
 export interface VerifierKey {
   kid: string;
   alg: (typeof RESOURCE_SERVER_ALGORITHMS)[number];

@@ -9,6 +9,7 @@ import {
 import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
+import { isObject } from './json.ts';
 import { atEndOfTurn } from './world.ts';
 
 const CHECKING = 'Checking tokens with the authority';
@@ -139,10 +140,6 @@ function isTextOrAbsent(value: unknown): value is string | undefined {
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function invalid(what: string): AuthorityError {

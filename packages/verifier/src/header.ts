@@ -28,6 +28,7 @@ export function readAccessTokenHeader(
   return { kind: 'header', alg, kid };
 }
 
-function isAllowedAlgorithm(alg: unknown): alg is VerifierKey['alg'] {
+/** Whether access tokens may be signed by this algorithm, and keys be for it. */
+export function isAllowedAlgorithm(alg: unknown): alg is VerifierKey['alg'] {
   return (RESOURCE_SERVER_ALGORITHMS as readonly unknown[]).includes(alg);
 }

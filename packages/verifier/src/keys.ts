@@ -1,8 +1,10 @@
-import { RESOURCE_SERVER_ALGORITHMS, type VerifierKey } from '@countersign/protocol';
+import type { VerifierKey } from '@countersign/protocol';
 import { importJWK } from 'jose';
 import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
+import { isAllowedAlgorithm } from './header.ts';
+import { isObject } from './json.ts';
 import { PacedFlight } from './paced-flight.ts';
 import type { VerifierClock } from './world.ts';
 
@@ -111,7 +113,7 @@ async function importKey(entry: unknown): Promise<VerificationKey | undefined> {
     throw invalid('a key holds private members. The authority must be stopped and that key replaced');
   }
   if (status !== 'good' && status !== 'compromised') throw invalid('a key has an unknown status');
-  if (!isKnownAlgorithm(alg)) return undefined;
+  if (!isAllowedAlgorithm(alg)) return undefined;
   const key = await importPublicJwk(jwk, alg);
   if (!key) throw invalid('a key cannot be read, or is not for the algorithm it names');
   return { kid, alg, key, status };
@@ -135,14 +137,6 @@ async function importPublicJwk(jwk: Record<string, unknown>, alg: VerifierKey['a
   } catch {
     return undefined;
   }
-}
-
-function isKnownAlgorithm(alg: unknown): alg is VerifierKey['alg'] {
-  return (RESOURCE_SERVER_ALGORITHMS as readonly unknown[]).includes(alg);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function invalid(what: string): AuthorityError {

@@ -2,10 +2,11 @@
  * Entropy buckets: the second proof. Makes the `eb` claim of a token, the record kept of it, and compares them.
  *
  *     eb     = r ‖ HMAC-SHA-256(bucket key, "tag" ‖ kind ‖ id ‖ r)[0..15]      r: key version, then 248 random bits
+ *              where `id` is what the tag names: the jti, and what else must not change (`endingId`)
  *     digest = SHA-256(signing input)                                          covers everything that was signed, eb included
  *     record = HMAC-SHA-256(bucket key, "rec" ‖ jti ‖ digest)
  *
- * Owns the table `bucket_key`; the keys are sealed, versioned, and used for nothing else. Leaves the records to the domains whose
+ * Owns the table `bucket_key`; the keys are sealed, versioned, and used for nothing but what stands here. Leaves the records to the domains whose
  * rows hold them. A record accepts; a tag never does: it only tells a token of ours without a record from a forgery.
  *
  *     proof  = key version ‖ HMAC-SHA-256(bucket key, "row" ‖ table ‖ id ‖ terms)       of rows that are not tokens but grant power
@@ -70,7 +71,10 @@ export class Buckets {
     await this.#load();
   }
 
-  /** A fresh `eb` for the token `id`. Unique, unguessable, and good for nothing but that token. */
+  /**
+   * A fresh `eb`: unique, unguessable, and good for nothing but the token that `id` names: of an access token `endingId`, of a
+   * refresh token jti, family and generation, of a magic link the jti.
+   */
   mint(kind: BucketKind, id: string): string {
     const r = new Uint8Array(1 + RANDOM_BYTES);
     r[0] = this.#newest;

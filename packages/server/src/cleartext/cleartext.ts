@@ -2,7 +2,8 @@
  * Cleartext: what happens to a credential that travelled without TLS. Whoever listened has it, so one that is still good is taken
  * back at once and rings *cleartext*; one that is not good is nobody's loss and silent.
  *
- *   access token → revoked        refresh token, code → their grant ends       session cookie → the session ends
+ *   access token → revoked        refresh token → its grant ends        session cookie → the session ends
+ *   authorization code → burned, before it could become a grant
  *   login link → superseded: the mail's code goes with it
  *   client secret → only the alarm: taking it back is the operator's act (rotate-secret)
  *
@@ -62,6 +63,7 @@ export class Cleartext {
     this.#events = given.events;
   }
 
+  /** Takes back and tells whatever of it is good, and resolves when that is committed: before the request is answered. */
   async sighted(sighting: CleartextSighting): Promise<void> {
     for (const candidate of sighting.candidates) {
       const exposed = await this.#recognise(candidate, sighting);

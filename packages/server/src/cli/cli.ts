@@ -22,8 +22,6 @@ import type { Terminal } from './terminal.ts';
 import { tokenCommands } from './tokens.ts';
 import { userCommands } from './users.ts';
 
-export type { Terminal } from './terminal.ts';
-
 const COMMANDS = [
   clientCommands,
   userCommands,

@@ -1,6 +1,16 @@
 /** `countersign client …`: registering applications and resource servers, and taking them out of force. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { AuthMethod, Client, GrantType, Registration } from '../clients/clients.ts';
+import {
+  AUTH_METHODS,
+  type AuthMethod,
+  type Client,
+  DEFAULT_LIFETIMES,
+  DEFAULT_MAX_LIVE_TOKENS,
+  GRANT_TYPES,
+  type GrantType,
+  MOST_LIVE_TOKENS,
+  type Registration,
+} from '../clients/clients.ts';
 import { durationText } from './duration.ts';
 import { withAuthority } from './opening.ts';
 import {
@@ -37,8 +47,14 @@ interface AddOptions extends JsonOption {
   pkce: boolean;
 }
 
-const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'];
-const AUTH_METHODS = ['client_secret', 'client_secret_basic', 'client_secret_post', 'none'];
+/** What a registration gets that does not say otherwise, as the help tells it. */
+const DEFAULTS = {
+  accessLifetime: durationText(DEFAULT_LIFETIMES.accessLifetimeSeconds),
+  refreshIdle: durationText(DEFAULT_LIFETIMES.refreshIdleSeconds),
+  refreshAbsolute: durationText(DEFAULT_LIFETIMES.refreshAbsoluteSeconds),
+  grace: durationText(DEFAULT_LIFETIMES.graceSeconds),
+  overlap: durationText(DEFAULT_LIFETIMES.overlapSeconds),
+};
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   const client = program.command('client').description('registered applications and resource servers');
@@ -58,13 +74,33 @@ export function clientCommands(program: Command, terminal: Terminal): void {
     .option('--resource-server <uri>', 'audience it may ask about as a resource server; may be repeated', collected)
     .option('--origin <origin>', 'origin of its pages, for CORS; may be repeated', collected)
     .addOption(choice('--auth-method <method>', 'how it sends its secret (default: either way)', AUTH_METHODS))
-    .option('--access-lifetime <duration>', 'life of an access token (default: 15m)', duration)
-    .option('--refresh-idle <duration>', 'a refresh token not used for so long is over (default: 30d)', duration)
-    .option('--refresh-absolute <duration>', 'a grant is over after so long (default: 180d)', duration)
-    .option('--grace <duration>', 'a repeated refresh gets the same answer for so long (default: 10s)', duration)
-    .option('--overlap <duration>', 'a superseded access token is honoured for so long (default: 10s)', duration)
+    .option('--access-lifetime <duration>', `life of an access token (default: ${DEFAULTS.accessLifetime})`, duration)
+    .option(
+      '--refresh-idle <duration>',
+      `a refresh token not used for so long is over (default: ${DEFAULTS.refreshIdle})`,
+      duration,
+    )
+    .option(
+      '--refresh-absolute <duration>',
+      `a grant is over after so long (default: ${DEFAULTS.refreshAbsolute})`,
+      duration,
+    )
+    .option(
+      '--grace <duration>',
+      `a repeated refresh gets the same answer for so long (default: ${DEFAULTS.grace})`,
+      duration,
+    )
+    .option(
+      '--overlap <duration>',
+      `a superseded access token is honoured for so long (default: ${DEFAULTS.overlap})`,
+      duration,
+    )
     .addOption(choice('--single-active <policy>', 'what a refresh supersedes (default: grant)', ['grant', 'off']))
-    .option('--max-live-tokens <number>', 'most live access tokens (default: 1000000)', wholeNumber(1, 100_000_000))
+    .option(
+      '--max-live-tokens <number>',
+      `most live access tokens (default: ${DEFAULT_MAX_LIVE_TOKENS})`,
+      wholeNumber(1, MOST_LIVE_TOKENS),
+    )
     .option('--no-pkce', 'allow a confidential client to leave PKCE out');
   withJson(add).action((options: AddOptions) => addClient(terminal, options));
 
@@ -217,6 +253,7 @@ function unknownClient(): CommandRefused {
 }
 
 function oneOfGrantTypes(value: string, before: GrantType[] = []): GrantType[] {
-  if (GRANT_TYPES.includes(value)) return [...before, value as GrantType]; // one of the list, as just shown
+  const found = GRANT_TYPES.find((type) => type === value);
+  if (found) return [...before, found];
   throw new InvalidArgumentError(`It must be one of ${GRANT_TYPES.join(', ')}.`);
 }

@@ -32,11 +32,20 @@ import {
   selectStanding,
 } from './table.ts';
 
-export { DEFAULT_LIFETIMES, type Registration, RegistrationRefused } from './registration.ts';
+export {
+  DEFAULT_LIFETIMES,
+  DEFAULT_MAX_LIVE_TOKENS,
+  MOST_LIVE_TOKENS,
+  type Registration,
+  RegistrationRefused,
+} from './registration.ts';
 
-export type GrantType = 'authorization_code' | 'refresh_token' | 'client_credentials';
+/** The grants there are (RFC 6749 §4.1, §6, §4.4). */
+export const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+export type GrantType = (typeof GRANT_TYPES)[number];
 /** `client_secret` takes either way of sending it, as widespread libraries try both. */
-export type AuthMethod = 'client_secret' | 'client_secret_basic' | 'client_secret_post' | 'none';
+export const AUTH_METHODS = ['client_secret', 'client_secret_basic', 'client_secret_post', 'none'] as const;
+export type AuthMethod = (typeof AUTH_METHODS)[number];
 
 export interface Client {
   id: string;

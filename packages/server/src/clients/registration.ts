@@ -19,7 +19,9 @@ const MAX_REFRESH_ABSOLUTE_SECONDS = 400 * DAY;
 /** Long enough for every request in flight and every retry; longer would be a second life for a dead token. */
 const MAX_OVERLAP_SECONDS = 30;
 /** Live tokens of one client; above it issuing answers 429. Bounds the table by the number of clients. */
-const DEFAULT_MAX_LIVE_TOKENS = 1_000_000;
+export const DEFAULT_MAX_LIVE_TOKENS = 1_000_000;
+/** The highest such bound: more is a slip of the keyboard. */
+export const MOST_LIVE_TOKENS = 100_000_000;
 const MAX_NAME_LENGTH = 100;
 const MAX_REDIRECT_URIS = 20;
 const MAX_SCOPES = 50;
@@ -151,7 +153,7 @@ function checkLifetimes(client: Registered): void {
     ['refresh_idle', ' of seconds', client.refreshIdleSeconds, MINUTE, client.refreshAbsoluteSeconds],
     ['grace', ' of seconds', client.graceSeconds, 0, MAX_OVERLAP_SECONDS],
     ['overlap', ' of seconds', client.overlapSeconds, 0, MAX_OVERLAP_SECONDS],
-    ['max_live_tokens', '', client.maxLiveTokens, 1, 100_000_000],
+    ['max_live_tokens', '', client.maxLiveTokens, 1, MOST_LIVE_TOKENS],
   ];
   for (const [name, unit, value, least, most] of limits) {
     if (!Number.isInteger(value) || value < least || value > most) {

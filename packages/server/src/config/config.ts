@@ -10,7 +10,7 @@ import { environmentName, FIELDS, type FieldName, type Given } from './fields.ts
 import { type MasterKeySource, readMasterKey } from './master-key.ts';
 import { nearest } from './nearest.ts';
 
-export { MASTER_KEY_BYTES, type MasterKeySource, openMasterKey } from './master-key.ts';
+export { type MasterKeySource, openMasterKey } from './master-key.ts';
 
 export interface Settings {
   readonly mode: 'development' | 'production';

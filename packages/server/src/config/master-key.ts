@@ -2,7 +2,7 @@ import { createPrivateFile, readPrivateText } from '../world/files.ts';
 import type { Random } from '../world/random.ts';
 
 /** Bytes of the master key: 256 random bits, the key of AES-256-GCM. */
-export const MASTER_KEY_BYTES = 32;
+const MASTER_KEY_BYTES = 32;
 
 /** Where the master key comes from. `file` is the product's own, made when it is missing. */
 export type MasterKeySource = { kind: 'given'; key: Uint8Array<ArrayBuffer> } | { kind: 'file'; path: string };

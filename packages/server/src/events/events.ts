@@ -20,6 +20,7 @@ import {
   selectNewestId,
 } from './table.ts';
 
+/** Every type there is. `isCapped`: a stranger can cause as many as he likes, so rows of a minute are bounded. */
 export const EVENT_TYPES = {
   'user.created': { severity: 'info', rings: false, isCapped: false },
   'user.disabled': { severity: 'notice', rings: false, isCapped: false },
@@ -48,7 +49,7 @@ export const EVENT_TYPES = {
   'store.restored': { severity: 'warning', rings: false, isCapped: false },
   /** Signed with our key, never issued: the key is in other hands. */
   'alarm.forged': { severity: 'critical', rings: true, isCapped: true },
-  /** A record exists, of other bytes: the key is in other hands. */
+  /** A record exists, of other bytes: the key is in other hands. Or a row is not ours: somebody else writes in the database. */
   'alarm.tampered': { severity: 'critical', rings: true, isCapped: true },
   /** A one-time thing was used again by somebody who holds it: it was copied. */
   'alarm.replayed': { severity: 'warning', rings: true, isCapped: true },

@@ -9,6 +9,7 @@
 import {
   type CheckAnswer,
   type CheckRequest,
+  type CheckResponse,
   decodeBase64url,
   encodeBase64url,
   type Handles,
@@ -75,7 +76,7 @@ export class Introspection {
   }
 
   /** The SDK's batch. Reading begins after the whole batch arrived. @throws OAuthError 403 */
-  async check(caller: Client, tokens: CheckRequest['tokens']): Promise<{ epoch: number; answers: CheckAnswer[] }> {
+  async check(caller: Client, tokens: CheckRequest['tokens']): Promise<CheckResponse> {
     requireResourceServer(caller);
     const epoch = await this.#store.epoch();
     const answers: CheckAnswer[] = [];

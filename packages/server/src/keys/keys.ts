@@ -5,7 +5,7 @@
  * last token has expired (rotation.ts). Private halves are sealed at rest and live unsealed only in this object. Leaves to
  * discovery what is published where, and to tokens what is signed.
  *
- * Verification here is steps 1 to 4 of the order of checks: size, canonical shape, `typ`/`alg`/`kid` by an allowlist fixed for
+ * Verification here is the first part of the order of checks: size, canonical shape, `typ`/`alg`/`kid` by an allowlist fixed for
  * the purpose, signature. A signature is half a proof: the caller still owes `eb` form, claims and record.
  */
 import { createHmac } from 'node:crypto';
@@ -38,7 +38,7 @@ import {
 export type { PublicJwk } from './material.ts';
 export { JWKS_CACHE_MS, type KeyAlgorithm, type KeyLife, type KeyPurpose, type KeyState } from './rotation.ts';
 
-/** Purposes whose signatures the authority alone reads: nothing of their keys is published. */
+/** Purposes whose signatures others read. Of the other keys, which the authority alone reads, nothing is published. */
 const PUBLISHED_PURPOSES: readonly KeyPurpose[] = ['access', 'id'];
 
 /** An unknown `kid` makes this node look at the table again, at most once in this time: another process may have rotated. */
@@ -47,6 +47,7 @@ const RELOAD_PAUSE_MS = 1_000;
 /** Headers the authority writes, and no others: `jku`, `jwk`, `x5c`, `crit`, `b64` have no place (RFC 8725 §3.10, RFC 7515 §4.1.11). */
 const HEADER_MEMBERS = new Set(['alg', 'typ', 'kid']);
 
+/** What `verify` found. `signed` is half a proof: see above. */
 export type Verified =
   | { kind: 'signed'; keyId: string; isCompromised: boolean; parsed: CompactToken }
   | { kind: 'refused'; why: 'malformed' | 'wrong_header' | 'wrong_type' | 'unknown_key' | 'bad_signature' };

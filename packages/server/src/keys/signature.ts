@@ -1,12 +1,13 @@
+/**
+ * Compact JWS (RFC 7515 §7.1) over node:crypto. Its one-shot signature takes a third of the time that the same signature takes
+ * through WebCrypto, and signing is most of what issuing a token costs.
+ */
 import { createHmac, type KeyObject, sign, timingSafeEqual, verify } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { KeyMaterial } from './material.ts';
 import type { KeyAlgorithm } from './rotation.ts';
 
-/**
- * Compact JWS (RFC 7515 §7.1) over node:crypto. Its one-shot signature takes a third of the time that the same signature takes
- * through WebCrypto, and signing is most of what issuing a token costs.
- */
+/** All that a header of ours has, in the order in which it is written. */
 export interface JwsHeader {
   alg: KeyAlgorithm;
   typ: string;

@@ -16,7 +16,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 
-export { canonicalAddress, networkOf, UNKNOWN_NETWORK } from './network.ts';
+export { canonicalAddress, networkOf } from './network.ts';
 
 export interface Limit {
   /** Takes allowed within one window. */
@@ -60,7 +60,9 @@ export const LIMITS = {
   reportPerKey: {
     points: 60,
     durationSeconds: MINUTE,
-    reason: 'Key: signing key. Evidence costs a signature check and a lookup; sixty a minute show all there is to see.',
+    reason:
+      'Key: resource server, and the header of the token, which names its key. Evidence costs a signature check and a ' +
+      'lookup; sixty a minute show all there is to see.',
   },
   cleartextPerPeer: {
     points: 10,

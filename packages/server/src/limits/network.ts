@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 
 /** Stands for every address that cannot be read, so that they share one counter instead of escaping all. */
-export const UNKNOWN_NETWORK = 'unknown';
+const UNKNOWN_NETWORK = 'unknown';
 
 /** What one subscriber is given at least (RFC 6177 §2): inside it a host picks its address freely, so none of them counts alone. */
 const IPV6_NETWORK_BITS = 64;

@@ -26,7 +26,7 @@ export { DevelopmentMailbox } from './mailbox.ts';
 
 /** Most mails of one step: two rounds of the pool below, so that a step ends soon even if the mail server is slow. */
 const MAX_MAILS_PER_STEP = 20;
-/** Mails handed over at the same time; mail servers commonly allow ten connections from one peer. */
+/** Mails handed over at the same time: twice the connections of the SMTP transport, so that none of them waits for a mail. */
 const CONCURRENT_MAILS = 10;
 /** A claimed mail is not touched by others for so long: longer than every timeout of the transport together. */
 const CLAIM_LEASE_MS = 5 * 60_000;

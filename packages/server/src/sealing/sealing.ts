@@ -15,7 +15,7 @@ import type { Random } from '../world/random.ts';
 const FORMAT_VERSION = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-export const MASTER_KEY_BYTES = 32; // 256 bits
+const MASTER_KEY_BYTES = 32; // 256 bits
 
 /** Where a sealed value stands. `row` is the row's primary key. */
 export interface SealedPlace {

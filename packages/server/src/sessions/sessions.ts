@@ -33,6 +33,8 @@ export const AMR_EMAIL = 'email';
 
 /** 256 bits. */
 const COOKIE_BYTES = 32;
+/** Sessions that are over stay for a week, so that events that name them can still be looked up. */
+const KEPT_AFTER_END_MS = 7 * 86_400_000;
 /** Most sessions a list shows; a person with more has another problem. */
 const MAX_LISTED = 100;
 
@@ -149,6 +151,12 @@ export class Sessions {
     const nowMs = this.#clock.now();
     const sessions = await table.openOfUser(this.#store.read, { userId, nowMs, limit: MAX_LISTED });
     return sessions.flatMap((session) => this.#own(session) ?? []).filter((session) => isInForce(session, user, nowMs));
+  }
+
+  /** One bounded step of removing sessions that are over. */
+  async sweep(limit: number): Promise<{ removed: number }> {
+    const beforeMs = this.#clock.now() - KEPT_AFTER_END_MS;
+    return { removed: await this.#store.write((tx) => table.removeOver(tx, { beforeMs, limit })) };
   }
 
   /** A row that somebody else wrote logs nobody in. */

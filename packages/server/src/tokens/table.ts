@@ -117,7 +117,7 @@ export async function revokeToken(tx: Transaction, jti: string, nowMs: number): 
   return row && fromRow(row);
 }
 
-export async function revokeAllBefore(tx: Transaction, nowMs: number): Promise<number> {
+export async function revokeAllTokens(tx: Transaction, nowMs: number): Promise<number> {
   return tx.run('UPDATE access_token SET revoked_at_ms = $1 WHERE revoked_at_ms IS NULL', nowMs);
 }
 

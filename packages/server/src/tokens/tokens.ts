@@ -20,19 +20,19 @@ import { type Buckets, endingId } from '../buckets/buckets.ts';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
-import { OAuthError } from '../oauth/oauth.ts';
+import { type ErrorCode, OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
-import { Judge, type Judgement } from './judge.ts';
+import { type CheckedToken, Judge, type Judgement } from './judge.ts';
 import { LiveCounts } from './live-counts.ts';
 import {
   countLiveOfGrant,
   deleteExpired,
   insertToken,
-  revokeAllBefore,
+  revokeAllTokens,
   revokeToken,
   revokeTokensOfGrant,
   selectToken,
@@ -48,12 +48,12 @@ export type { TokenRow } from './table.ts';
  * Live tokens of one grant. A client that refreshes has one, and older ones within their overlap; twenty leave room for a client
  * that never supersedes (`single_active: off`) and keep a grant's revocation a matter of twenty rows.
  */
-export const MAX_LIVE_TOKENS_PER_GRANT = 20;
+const MAX_LIVE_TOKENS_PER_GRANT = 20;
 
 /** The longest a check may take from a verifier's reading of `exp` to the row: a batch, a slow network, a busy store. */
 const LONGEST_CHECK_MS = 30_000;
 /** A row outlives its token by twice the leeway (verifier early, authority late) and the longest check. */
-export const ROW_OUTLIVES_TOKEN_MS = 2 * CLOCK_LEEWAY_SECONDS * 1_000 + LONGEST_CHECK_MS;
+const ROW_OUTLIVES_TOKEN_MS = 2 * CLOCK_LEEWAY_SECONDS * 1_000 + LONGEST_CHECK_MS;
 
 /** Whom and what a token is for. */
 export interface TokenSubject {
@@ -204,7 +204,7 @@ export class Tokens {
 
   /** Ends every token issued up to now: what a restore demands, for nothing tells which of them were taken back since. */
   async revokeAll(tx: Transaction): Promise<number> {
-    return revokeAllBefore(tx, this.#clock.now());
+    return revokeAllTokens(tx, this.#clock.now());
   }
 
   /** What a whole token is worth: all of the order of checks but binding and scope. Rings where the verdict rings. */
@@ -225,7 +225,7 @@ export class Tokens {
   }
 
   /** The verdict on bytes whose signature somebody else checked: jti and digest of the signing input. Never rings by itself. */
-  async check(jti: string, digest: Uint8Array) {
+  async check(jti: string, digest: Uint8Array): Promise<CheckedToken> {
     return this.#judge.check(jti, digest);
   }
 
@@ -266,7 +266,7 @@ export class Tokens {
 export type LiveToken = Extract<Judgement, { verdict: 'live' }>;
 
 /** Causes that a client acts on differently: refresh, or log in again. The others are not told apart. */
-const TOKEN_CODES: Record<string, string> = {
+const TOKEN_CODES: Record<string, ErrorCode> = {
   expired: 'unauthorized.bad_access_token.expired',
   superseded: 'unauthorized.bad_access_token.evicted',
 };

@@ -15,7 +15,7 @@ const PRINTABLE_ASCII = /^[\x21-\x7e]+$/;
  * Reads an e-mail address as a person typed it, into the one spelling that is stored, compared and written to.
  *
  * Only ASCII passes, and that is checked before anything is folded: under Unicode rules the Kelvin sign folds to `k` and the
- * full-width at sign normalises to `@`, so that two texts that differ would become one account (ML-13; attack-16). White space
+ * full-width at sign normalises to `@`, so that two texts that differ would become one account (ML-13). White space
  * around the text is a slip of the keyboard and goes; inside, it is refused. The local part is lower-cased too: mail servers
  * that tell `Ann` from `ann` are rarer than people who type either.
  *

@@ -1,0 +1,4 @@
+/** Whether parsed JSON is an object: neither null nor an array. Nothing is said of its members. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
