@@ -66,6 +66,34 @@ test('ML-09 at most three logins are open for an address; a stranger who fills t
   assert.ok(again.mail, 'a login that is over makes room');
 });
 
+test('ML-09 strangers keep no mail from a browser that has logged in before, neither by open links nor by the hour’s ten', async (t) => {
+  const server = await setUp(t, { limits: 'real', jobs: false });
+  const owner = server.browser();
+  await follow(owner, (await ask(server, owner, 'ada@example.com')).mail?.link);
+  await owner.submit(await owner.get('/logout'), {});
+  assert.ok(!owner.cookies.has('__Host-session') && owner.cookies.has('__Host-known'));
+
+  for (let round = 0; round < 12; round++) await ask(server, server.browser(), 'ada@example.com');
+  const stranger = server.browser();
+  assert.equal((await ask(server, stranger, 'ada@example.com')).mail, undefined, 'strangers are at their end');
+  const own = await ask(server, owner, 'ada@example.com');
+  await follow(owner, own.mail?.link);
+  assert.ok(owner.cookies.has('__Host-session'));
+
+  // Being known is for the address it was earned with, and cannot be made up.
+  for (let round = 0; round < 4; round++) await ask(server, server.browser(), 'grace@example.com');
+  assert.equal((await ask(server, owner, 'grace@example.com')).mail, undefined);
+  stranger.cookies.set('__Host-known', `${owner.cookies.get('__Host-known')?.slice(0, -2)}AA`);
+  assert.equal((await ask(server, stranger, 'ada@example.com')).mail, undefined);
+  // It logs nobody in, and its own hour has an end, too.
+  const thief = server.browser();
+  thief.cookies.set('__Host-known', owner.cookies.get('__Host-known') ?? '');
+  assert.match((await thief.get('/account')).url, /\/login/);
+  let mailed = 0;
+  for (let round = 0; round < 15; round++) if ((await ask(server, thief, 'ada@example.com')).mail) mailed++;
+  assert.ok(mailed > 0 && mailed <= 10);
+});
+
 test('ML-09 twenty requests are ten mails at most, and the last of them still logs in', async (t) => {
   const server = await setUp(t, { limits: 'real', jobs: false });
   const browser = server.browser();

@@ -114,7 +114,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
     },
   };
   const login = new Login({
-    ...{ store, clock, random, users, sessions, mail, keys, buckets, limits, events },
+    ...{ store, sealer, clock, random, users, sessions, mail, keys, buckets, limits, events },
     ...{ followers, issuer, organizationName, signUp },
   });
   const introspection = new Introspection({ tokens, keys, limits, store, clock });

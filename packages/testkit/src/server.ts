@@ -68,6 +68,7 @@ export interface TestServer extends Flows {
 const WIDE = { points: 1_000_000 };
 const WIDE_LIMITS = {
   loginPerAddress: WIDE,
+  loginPerKnownBrowser: WIDE,
   loginPerNetwork: WIDE,
   clientSecretPerNetwork: WIDE,
   reportPerKey: WIDE,

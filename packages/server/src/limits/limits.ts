@@ -37,6 +37,11 @@ export const LIMITS = {
     reason:
       'Key: mail address. Ten login mails an hour bother nobody who asked for them and bound what a stranger can send.',
   },
+  loginPerKnownBrowser: {
+    points: 10,
+    durationSeconds: HOUR,
+    reason: 'Key: mail address, from browsers that have logged in with it: strangers cannot use these up.',
+  },
   loginPerNetwork: {
     points: 60,
     durationSeconds: 10 * MINUTE,

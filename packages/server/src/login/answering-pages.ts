@@ -1,6 +1,6 @@
 import { allowFormAction, clearHostCookie, type HttpContext, readCookie, setHostCookie } from '../http/http.ts';
 import { SESSION_COOKIE } from '../sessions/sessions.ts';
-import { BROWSER_COOKIE, type Finish, type FinishRequest, LINK_COOKIE, type Login } from './login.ts';
+import { BROWSER_COOKIE, type Finish, type FinishRequest, KNOWN_COOKIE, LINK_COOKIE, type Login } from './login.ts';
 import { endPage, type LoginEnd } from './pages.ts';
 
 /** A pending authorization request, in the words that pages and mails need. */
@@ -22,6 +22,8 @@ export interface PendingRequests {
 const CONTINUE_PATH = '/oauth2/authorize/continue';
 /** The page with the code stays open while the mail travels; a day covers whoever comes back to an old tab. */
 const BROWSER_COOKIE_SECONDS = 86_400;
+/** Browsers cap the life of a cookie at 400 days (RFC 6265bis §5.5); whoever comes once a year is remembered. */
+const KNOWN_COOKIE_SECONDS = 400 * 86_400;
 
 type Described = DescribedRequest | undefined;
 
@@ -70,6 +72,8 @@ export class LoginAnswers {
   enter(c: HttpContext, finish: Extract<Finish, { kind: 'finished' }>): Response {
     setHostCookie(c, { name: SESSION_COOKIE, value: finish.sessionCookie });
     setHostCookie(c, { name: BROWSER_COOKIE, value: this.#login.newBrowser(), maxAgeSeconds: BROWSER_COOKIE_SECONDS });
+    const known = this.#login.rememberBrowser(readCookie(c, KNOWN_COOKIE), finish.email);
+    setHostCookie(c, { name: KNOWN_COOKIE, value: known, maxAgeSeconds: KNOWN_COOKIE_SECONDS });
     clearHostCookie(c, LINK_COOKIE);
     const path =
       finish.returnTo === '' ? '/account' : `${CONTINUE_PATH}?request=${encodeURIComponent(finish.returnTo)}`;

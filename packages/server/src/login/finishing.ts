@@ -26,7 +26,7 @@ export interface FinishRequest {
 
 export type Finish =
   /** `sessionCookie` is the new session's secret; `returnTo` as the login was begun with. */
-  | { kind: 'finished'; sessionCookie: string; returnTo: string }
+  | { kind: 'finished'; sessionCookie: string; returnTo: string; email: string }
   | { kind: Exclude<LinkState, 'open'> }
   /** Not a link of ours, or not one that this browser may use. */
   | { kind: 'invalid' }
@@ -170,7 +170,7 @@ async function finishIn(
     address: request.network,
     detail: { session_id: session.id },
   });
-  return { kind: 'finished', sessionCookie: cookie, returnTo: link.returnTo };
+  return { kind: 'finished', sessionCookie: cookie, returnTo: link.returnTo, email: link.email };
 }
 
 /** The account that this link logs in to, made now if it is the first time; undefined if it may not log in. */

@@ -6,7 +6,7 @@ import { LINK_LIFETIME_MS, REPEAT_WINDOW_MS } from './link.ts';
 import { ADDRESS_LIMIT, ISSUER, type Setup, START_MS, setUp } from './testing/setup.ts';
 
 const ANN = 'ann@example.org';
-const request = { returnTo: '', client: undefined, userAgent: '', network: '192.0.2.1' };
+const request = { known: undefined, returnTo: '', client: undefined, userAgent: '', network: '192.0.2.1' };
 
 function begin(setup: Setup, browser: string, email = ANN) {
   return setup.login.start({ ...request, email, browser });

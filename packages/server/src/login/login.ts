@@ -20,6 +20,7 @@ import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { Mail } from '../mail/mail.ts';
+import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
@@ -35,6 +36,7 @@ import {
   logOutIn,
   type SessionFollowers,
 } from './finishing.ts';
+import { KnownBrowsers } from './known-browsers.ts';
 import type { MagicLink } from './link.ts';
 import { OwnLinks } from './own-links.ts';
 import { isStartingBrowser, type SendingParts, type StartRequest, sendLink } from './sending.ts';
@@ -48,6 +50,8 @@ export type { LinkVerdict } from './verdict.ts';
 
 /** Name of the starting browser's cookie, without its `__Host-` prefix. */
 export const BROWSER_COOKIE = 'login';
+/** Name of the cookie by which a browser is known that has logged in before. */
+export const KNOWN_COOKIE = 'known';
 /** Name of the cookie that holds a link's token between the mail and the button, so that it leaves the address bar (ML-11). */
 export const LINK_COOKIE = 'link';
 
@@ -59,6 +63,7 @@ const SWEEP_BATCH = 500;
 
 export interface LoginParts {
   store: Store;
+  sealer: Sealer;
   clock: Clock;
   random: Random;
   users: Users;
@@ -80,6 +85,7 @@ export class Login {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #links: OwnLinks;
+  readonly #knownBrowsers: KnownBrowsers;
   readonly #verdicts: LinkVerdicts;
   readonly #sending: SendingParts;
   readonly #finishing: FinishingParts;
@@ -89,7 +95,8 @@ export class Login {
     this.#clock = given.clock;
     this.#random = given.random;
     this.#links = new OwnLinks(given.buckets);
-    const parts = { ...given, links: this.#links };
+    this.#knownBrowsers = new KnownBrowsers(given.sealer);
+    const parts = { ...given, links: this.#links, knownBrowsers: this.#knownBrowsers };
     this.#verdicts = new LinkVerdicts(parts);
     this.#sending = parts;
     this.#finishing = { ...parts, verdicts: this.#verdicts };
@@ -103,6 +110,11 @@ export class Login {
   /** Sends the mail, or does as if. Returns the login's id (`maglnk_…`), which tells nothing about the address. */
   start(request: StartRequest): Promise<string> {
     return sendLink(this.#sending, request);
+  }
+
+  /** The cookie by which a browser is known after a login with this address. */
+  rememberBrowser(known: string | undefined, email: string): string {
+    return this.#knownBrowsers.remember(known, email);
   }
 
   /** The login with this id, for the browser that started it and no other. */

@@ -16,7 +16,7 @@ import { emailAddress, MAX_ADDRESS_LENGTH } from '../users/users.ts';
 import { type AccountRoutesParts, accountRoutes } from './account/routes.ts';
 import { type DescribedRequest, LoginAnswers, type PendingRequests } from './answering-pages.ts';
 import { linkRoutes } from './link/routes.ts';
-import { BROWSER_COOKIE, type MagicLink } from './login.ts';
+import { BROWSER_COOKIE, KNOWN_COOKIE, type MagicLink } from './login.ts';
 import { loginPage, sentPage } from './pages.ts';
 
 export type { ConnectedApplication } from './account/account-page.ts';
@@ -76,7 +76,8 @@ export function loginRoutes(parts: LoginRoutesParts): Hono<HttpEnv> {
       return c.html(loginPage(answers.frameOf(c), { app: answers.appOf(request), csrf, returnTo, email, notice }), 400);
     }
     const client = request && { id: request.clientId, name: request.clientName };
-    const linkId = await login.start({ email: address.address, browser, returnTo, client, userAgent, network });
+    const known = readCookie(c, KNOWN_COOKIE);
+    const linkId = await login.start({ email: address.address, browser, known, returnTo, client, userAgent, network });
     return c.redirect(`${c.var.site.basePath}/login/sent?login=${linkId}`, 303);
   });
 

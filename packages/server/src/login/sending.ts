@@ -10,6 +10,7 @@ import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { makeCode } from './code.ts';
+import type { KnownBrowsers } from './known-browsers.ts';
 import { linkExpiresAtMs, MAX_OPEN_LINKS, type MagicLink } from './link.ts';
 import { loginMail, type MailContent, noLoginMail } from './mails.ts';
 import type { OwnLinks } from './own-links.ts';
@@ -21,6 +22,8 @@ export interface StartRequest {
   email: string;
   /** The secret of the starting browser's cookie. */
   browser: string;
+  /** What this browser keeps of its earlier logins: the cookie of `KnownBrowsers`. */
+  known: string | undefined;
   /** '' or the sealed authorization request that the login is for. */
   returnTo: string;
   /** The client of that request; undefined for a login to the account page. */
@@ -41,6 +44,7 @@ export interface SendingParts {
   limits: Pick<Limits, 'take'>;
   events: Pick<Events, 'append'>;
   links: OwnLinks;
+  knownBrowsers: KnownBrowsers;
   issuer: string;
   organizationName: string;
   signUp: boolean;
@@ -65,11 +69,13 @@ export function isStartingBrowser(link: Pick<MagicLink, 'browserDigest'>, browse
  */
 export async function sendLink(parts: SendingParts, request: StartRequest): Promise<string> {
   const nowMs = parts.clock.now();
-  const withinLimit = parts.limits.take('loginPerAddress', request.email).kind === 'ok';
+  const isKnown = parts.knownBrowsers.knows(request.known, request.email);
+  const limit = isKnown ? 'loginPerKnownBrowser' : 'loginPerAddress';
+  const withinLimit = parts.limits.take(limit, request.email).kind === 'ok';
   const user = await parts.users.byEmail(request.email);
   const { link, mail } = await prepare(parts, { request, user, nowMs });
   await parts.store.write(async (tx) => {
-    const mailed = withinLimit && (await makeRoom(parts, tx, link));
+    const mailed = withinLimit && (await makeRoom(parts, tx, { link, isKnown }));
     await parts.links.insert(tx, { ...link, mailed });
     // It goes to the stored address, not to the typed one (ML-13).
     const queued = { to: user?.email ?? request.email, giveUpAtMs: link.expiresAtMs, ...mail };
@@ -88,12 +94,17 @@ export async function sendLink(parts: SendingParts, request: StartRequest): Prom
 
 /**
  * The newest link wins, per address and starting browser. Links that other browsers wait for stay good, so that a stranger who
- * asks for somebody's address takes nothing from him (ML-09); they only count towards the most that are open at a time.
+ * asks for somebody's address takes nothing from him (ML-09); they only count towards the most
+ * that are open at a time. A browser that has logged in with this address before does not wait behind them.
  */
-async function makeRoom({ links }: Pick<SendingParts, 'links'>, tx: Transaction, link: MagicLink): Promise<boolean> {
+async function makeRoom(
+  { links }: Pick<SendingParts, 'links'>,
+  tx: Transaction,
+  { link, isKnown }: { link: MagicLink; isKnown: boolean },
+): Promise<boolean> {
   const open = await links.openOfAddress(tx, { email: link.email, nowMs: link.createdAtMs });
   const ofThisBrowser = open.filter((other) => timingSafeEqual(other.browserDigest, link.browserDigest));
-  if (open.length - ofThisBrowser.length >= MAX_OPEN_LINKS) return false;
+  if (!isKnown && open.length - ofThisBrowser.length >= MAX_OPEN_LINKS) return false;
   for (const { id } of ofThisBrowser) await table.markSuperseded(tx, { id, atMs: link.createdAtMs });
   return true;
 }

@@ -1,5 +1,5 @@
 import type { Sql, Transaction } from '../store/store.ts';
-import { MAX_OPEN_LINKS, type MagicLink } from './link.ts';
+import { MAX_OPEN_ROWS, type MagicLink } from './link.ts';
 
 /** A link as it is stored, not yet known to be ours. */
 export interface StoredLink extends MagicLink {
@@ -45,7 +45,7 @@ export async function openOfAddress(sql: Sql, which: { email: string; nowMs: num
      ORDER BY id DESC LIMIT $3`,
     which.email,
     which.nowMs,
-    MAX_OPEN_LINKS + 1,
+    MAX_OPEN_ROWS,
   );
   return rows.map(toLink);
 }

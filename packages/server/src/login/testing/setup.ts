@@ -46,6 +46,7 @@ export async function setUp(options: { signUp?: boolean } = {}) {
   const ended: SessionEnd[] = [];
   const login = new Login({
     store,
+    sealer,
     clock,
     random,
     users,
