@@ -21,7 +21,7 @@ const MEASURED_MS = 1500;
 const WARM_UP_MS = 400;
 const CONCURRENCIES = [1, 16, 64, 256];
 
-/** Design §6 and issue A: grouped at 64 must be at least so many times single. */
+/** The goal: grouped at 64 must be at least so many times single. */
 const GOAL_RATIO = 2.5;
 
 interface Engine {

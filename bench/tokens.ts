@@ -23,7 +23,7 @@ const CONNECTIONS = [16, 64];
  */
 const GRANTS = 64;
 
-/** Issue A: at least the peer's speed, while durable. */
+/** The goal: at least the peer’s speed, while durable. */
 const GOAL_RATIO = 1;
 
 type FlowKind = LoadOrder['flow']['kind'];
