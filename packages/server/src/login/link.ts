@@ -4,8 +4,8 @@ import { hasEntropyBucketForm, idCreatedAtMs, isId } from '@countersign/protocol
 export const LINK_LIFETIME_MS = 10 * 60_000;
 /** Open links of one address in different browsers; further browsers are told the same and get no mail (ML-09). */
 export const MAX_OPEN_LINKS = 3;
-/** More than are ever open: those of strangers and those that known browsers may have in ten minutes (limits: ten an hour). */
-export const MAX_OPEN_ROWS = 20;
+/** More than are ever open: those of strangers and those of known browsers, ten at the end of one hour's limit and ten of the next. */
+export const MAX_OPEN_ROWS = 30;
 /** A used link that comes back within this time is a double click or a retry, whatever else it looks like. */
 export const REPEAT_WINDOW_MS = 10_000;
 

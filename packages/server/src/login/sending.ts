@@ -94,8 +94,8 @@ export async function sendLink(parts: SendingParts, request: StartRequest): Prom
 
 /**
  * The newest link wins, per address and starting browser. Links that other browsers wait for stay good, so that a stranger who
- * asks for somebody's address takes nothing from him (ML-09); they only count towards the most
- * that are open at a time. A browser that has logged in with this address before does not wait behind them.
+ * asks for somebody's address takes nothing from him (ML-09); they only count towards the most that are open at a time. A
+ * browser that has logged in with this address before does not wait behind them.
  */
 async function makeRoom(
   { links }: Pick<SendingParts, 'links'>,
