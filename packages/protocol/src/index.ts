@@ -8,6 +8,15 @@
 export { decodeBase64url, encodeBase64url } from './base64url.ts';
 export { type CompactToken, MAX_TOKEN_LENGTH, type Malformed, parseCompact } from './compact.ts';
 export { ENTROPY_BUCKET_BYTES, hasEntropyBucketForm } from './entropy-bucket.ts';
+export {
+  FORWARD_AUTH_PATH,
+  type ForwardAuthQuery,
+  IDENTITY_HEADERS,
+  type IdentityClaims,
+  type IdentityHeader,
+  identityHeaders,
+  readForwardAuthQuery,
+} from './forward-auth.ts';
 export { createId, ID_PREFIXES, type Id, type IdPrefix, idCreatedAtMs, isId } from './ids.ts';
 export {
   type AccessTokenClaims,
@@ -25,9 +34,19 @@ export {
   type CheckAnswer,
   type CheckRequest,
   type CheckResponse,
+  DEFAULT_STALENESS_MS,
   type Handles,
+  type HeartbeatMessage,
+  type HelloMessage,
+  type InvalidateMessage,
   MAX_CHECK_BATCH,
+  MAX_STALENESS_MS,
+  MIN_STALENESS_MS,
+  NONCE_LENGTH,
+  type PulseRequest,
   type ReportRequest,
+  type StreamMessage,
+  type StreamRequest,
   type VerifierKey,
   type VerifierKeys,
   type VerifierMetadata,

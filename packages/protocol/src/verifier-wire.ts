@@ -53,6 +53,73 @@ export interface Handles {
  */
 export interface ReportRequest {
   token: string;
+  /** How many more of the same key the resource server saw and did not send since its last report; default 0. */
+  suppressed?: number;
+}
+
+/** Least and default staleness bound of a verifier, milliseconds. Below three seconds one lost packet would end service. */
+export const MIN_STALENESS_MS = 3_000;
+export const DEFAULT_STALENESS_MS = 30_000;
+/** Longest: past an hour, a push is no longer what revokes; expiry is. */
+export const MAX_STALENESS_MS = 3_600_000;
+
+/** Characters of a nonce, base64url: 128 random bits. */
+export const NONCE_LENGTH = 22;
+
+/**
+ * `GET /verifier/stream`: server-sent events, authenticated as a client with the resource-server role. Query members are texts;
+ * `epoch` and `cursor` come together, when the verifier still holds entries from an earlier stream.
+ */
+export interface StreamRequest {
+  /** Echoed by the first heartbeat, so that the lease begins when the request was sent. */
+  nonce: string;
+  /** Staleness bound of the verifier: what dies by itself within it need not be pushed. */
+  max_staleness_ms: string;
+  epoch?: string;
+  cursor?: string;
+}
+
+/**
+ * What the stream says. Each message is one event: `event:` is its kind, `data:` the other members as JSON. The order is the
+ * meaning: a heartbeat says that every invalidation visible to a read begun after its nonce arrived stands before it.
+ */
+export type StreamMessage = HelloMessage | InvalidateMessage | HeartbeatMessage;
+
+/** First message of each stream. */
+export interface HelloMessage {
+  kind: 'hello';
+  /** Name of this stream for `POST /verifier/pulse`. */
+  stream: string;
+  /** The store's epoch, see `CheckResponse`. */
+  epoch: number;
+  /** Where in the log of invalidations this stream begins. Never falls within an epoch. */
+  cursor: number;
+  /** Whether everything since the cursor that was asked for follows; if not, what the verifier holds proves nothing. */
+  resumed: boolean;
+}
+
+/** What is dead from now on: every token whose handle of this kind is `handle`. */
+export interface InvalidateMessage {
+  kind: 'invalidate';
+  cursor: number;
+  subject: keyof Handles;
+  handle: string;
+}
+
+/** Echo of a nonce. */
+export interface HeartbeatMessage {
+  kind: 'heartbeat';
+  nonce: string;
+  cursor: number;
+}
+
+/**
+ * `POST /verifier/pulse`, JSON: asks for the echo of a nonce on a stream of the same client. The answer is `202 {}`, or 409
+ * where this node does not hold that stream: then only a new stream gets a lease.
+ */
+export interface PulseRequest {
+  stream: string;
+  nonce: string;
 }
 
 /** `GET /verifier/keys`: public keys for access tokens, with what resource servers must know of each. */
@@ -78,4 +145,6 @@ export interface VerifierMetadata {
   countersign_check_endpoint: string;
   countersign_report_endpoint: string;
   countersign_keys_endpoint: string;
+  countersign_stream_endpoint: string;
+  countersign_pulse_endpoint: string;
 }
