@@ -202,6 +202,7 @@ export function storeConformance(engine: string, open: OpenSubject): void {
         await assert.rejects(ended.get(SELECT, id));
         await assert.rejects(ended.all(SELECT, id));
         assert.throws(() => ended.journal({ kind: 'user_disabled', userId: 'user_1', atMs: 1 }));
+        assert.throws(() => ended.afterCommit(() => {}));
         assert.equal(await find(id), undefined);
       });
 
@@ -259,6 +260,57 @@ export function storeConformance(engine: string, open: OpenSubject): void {
           }),
         ]);
         assert.deepEqual((await subject.journal()).slice(before), [entry(1), entry(3), entry(4)]);
+      });
+    });
+
+    describe('after the commit', () => {
+      test('runs what the works that succeeded asked for, once what they wrote can be read, and nothing else', async () => {
+        const id = freshId();
+        const ran: string[] = [];
+        let seen: Promise<Item | undefined> | undefined;
+        const written = store.write(async (tx) => {
+          tx.afterCommit(() => {
+            ran.push('kept');
+            seen = find(id);
+          });
+          await insert(tx, id);
+          assert.deepEqual(ran, []);
+        });
+        const results = await Promise.allSettled([
+          written,
+          store.write(async (tx) => {
+            tx.afterCommit(() => ran.push('taken back'));
+            throw new Error('no');
+          }),
+        ]);
+        assert.deepEqual(
+          results.map((result) => result.status),
+          ['fulfilled', 'rejected'],
+        );
+        assert.deepEqual(ran, ['kept']);
+        assert.equal((await seen)?.id, id);
+      });
+
+      test('a mistake in it hurts neither the commit nor what others asked for', async () => {
+        const id = freshId();
+        let hasRun = false;
+        const answers = await Promise.all([
+          store.write(async (tx) => {
+            tx.afterCommit(() => {
+              throw new Error('a mistake of its own');
+            });
+            await insert(tx, id);
+            return 'answered';
+          }),
+          store.write(async (tx) => {
+            tx.afterCommit(() => {
+              hasRun = true;
+            });
+          }),
+        ]);
+        assert.equal(answers[0], 'answered');
+        assert.equal(hasRun, true);
+        assert.equal((await find(id))?.id, id);
       });
     });
 

@@ -2,7 +2,8 @@
  * Group commit: writes that arrive within one turn of the event loop share one transaction and one sync of the disk, each in a
  * savepoint of its own.
  *
- *   write() → waiting → BEGIN IMMEDIATE → (SAVEPOINT, work, RELEASE or ROLLBACK TO) … → journal → COMMIT → all are answered
+ *   write() → waiting → BEGIN IMMEDIATE → (SAVEPOINT, work, RELEASE or ROLLBACK TO) … → journal → COMMIT → after-commits →
+ *   all are answered
  *
  * A work that throws takes only itself back. Whatever fails for the batch as a whole (BEGIN, a savepoint, the journal, COMMIT)
  * refuses all of it, also the works that had thrown: they may have decided on rows that are now gone.
@@ -35,6 +36,12 @@ interface Waiting {
   readonly work: Work<unknown>;
   readonly fulfil: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** What one batch leaves behind when it commits. */
+interface Aftermath {
+  readonly entries: JournalEntry[];
+  readonly afterCommit: (() => void)[];
 }
 
 type Outcome = { kind: 'done'; value: unknown } | { kind: 'threw'; error: unknown };
@@ -101,27 +108,28 @@ export class GroupCommit {
 
   /** Never rejects: what it returns answers each work of the batch, which grows by what arrives meanwhile. */
   async #commitTogether(batch: Waiting[]): Promise<(() => void)[]> {
-    const entries: JournalEntry[] = [];
+    const aftermath: Aftermath = { entries: [], afterCommit: [] };
     const outcomes: (() => void)[] = [];
     try {
       this.#control('BEGIN IMMEDIATE');
       for (let index = 0; index < batch.length; index += 1) {
         const waiting = batch[index];
         if (waiting === undefined) break;
-        const outcome = await this.#runWork(waiting.work, entries);
+        const outcome = await this.#runWork(waiting.work, aftermath);
         outcomes.push(() => (outcome.kind === 'done' ? waiting.fulfil(outcome.value) : waiting.reject(outcome.error)));
         batch.push(...this.#waiting.splice(0, MAX_BATCH - batch.length));
       }
-      this.#commit(entries);
-      this.#commits += 1;
-      this.#writes += batch.length;
-      return outcomes;
+      this.#commit(aftermath.entries);
     } catch (cause) {
       this.isRefused = true;
       this.#rollBack();
       const message = 'Writing: the commit was refused by the database or its disk, and nothing of it is in force.';
       return batch.map((waiting) => () => waiting.reject(new StoreUnavailable(message, { cause })));
     }
+    this.#commits += 1;
+    this.#writes += batch.length;
+    for (const work of aftermath.afterCommit) runHarmlessly(work);
+    return outcomes;
   }
 
   #commit(entries: readonly JournalEntry[]): void {
@@ -144,7 +152,7 @@ export class GroupCommit {
   }
 
   /** Throws only what concerns the whole batch. */
-  async #runWork(work: Work<unknown>, entries: JournalEntry[]): Promise<Outcome> {
+  async #runWork(work: Work<unknown>, aftermath: Aftermath): Promise<Outcome> {
     this.#control('SAVEPOINT work');
     const transaction = new WorkTransaction(this.#writer);
     let outcome: Outcome;
@@ -158,7 +166,10 @@ export class GroupCommit {
     // Both throw when the savepoint is gone: a full disk rolled everything back by itself, or the work said COMMIT.
     if (outcome.kind === 'threw') this.#control('ROLLBACK TO work');
     this.#control('RELEASE work');
-    if (outcome.kind === 'done') entries.push(...own);
+    if (outcome.kind === 'done') {
+      aftermath.entries.push(...own.entries);
+      aftermath.afterCommit.push(...own.afterCommit);
+    }
     return outcome;
   }
 
@@ -183,10 +194,18 @@ export class GroupCommit {
   }
 }
 
+function runHarmlessly(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // The commit is durable and must be answered as such.
+  }
+}
+
 /** What one work sees of the batch. Ends with the work: a use after that would land in somebody else's savepoint. */
 class WorkTransaction implements Transaction {
   readonly #writer: SqliteHandle;
-  readonly #entries: JournalEntry[] = [];
+  readonly #aftermath: Aftermath = { entries: [], afterCommit: [] };
   #ended = false;
 
   constructor(writer: SqliteHandle) {
@@ -209,12 +228,17 @@ class WorkTransaction implements Transaction {
 
   journal(entry: JournalEntry): void {
     this.#use();
-    this.#entries.push(entry);
+    this.#aftermath.entries.push(entry);
   }
 
-  end(): readonly JournalEntry[] {
+  afterCommit(work: () => void): void {
+    this.#use();
+    this.#aftermath.afterCommit.push(work);
+  }
+
+  end(): Aftermath {
     this.#ended = true;
-    return this.#entries;
+    return this.#aftermath;
   }
 
   #use(): SqliteHandle {

@@ -109,9 +109,10 @@ test('a write that arrives while the batch runs joins it', async () => {
   assert.deepEqual(store.counts, { commits: 1, writes: 2 });
 });
 
-test('a commit that fails refuses the whole batch, its journal lines too, and the next one works', async () => {
+test('a commit that fails refuses the whole batch, its journal lines and after-commits too, and the next one works', async () => {
   const entries: JournalEntry[] = [];
   const { store } = openFresh(entries);
+  const ran: string[] = [];
   await store.write(async (tx) => {
     await tx.run('CREATE TABLE parent (id INTEGER PRIMARY KEY)');
     await tx.run('CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)');
@@ -119,6 +120,7 @@ test('a commit that fails refuses the whole batch, its journal lines too, and th
   const results = await Promise.allSettled([
     store.write(async (tx) => {
       tx.journal({ kind: 'user_disabled', userId: 'user_1', atMs: 1 });
+      tx.afterCommit(() => ran.push('after a commit that was not'));
       await tx.run('INSERT INTO parent (id) VALUES (1)');
     }),
     store.write((tx) => tx.run('INSERT INTO child (id) VALUES (2)')),
@@ -132,6 +134,7 @@ test('a commit that fails refuses the whole batch, its journal lines too, and th
   }
   assert.equal(await store.read.get('SELECT id FROM parent'), undefined);
   assert.deepEqual(entries, []);
+  assert.deepEqual(ran, []);
   assert.equal(await store.write((tx) => tx.run('INSERT INTO parent (id) VALUES (1)')), 1);
 });
 

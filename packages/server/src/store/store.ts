@@ -41,6 +41,12 @@ export interface Transaction extends Sql {
    * restore its lines are replayed, so that nothing taken back comes to life again. Not queryable, never read while running.
    */
   journal(entry: JournalEntry): void;
+  /**
+   * Runs `work` once what this transaction did is durable; never if it, or the commit that it shares, was taken back. For waking
+   * whoever reads what was written: a process that dies in between loses the call, so nothing may rest on it. `work` does little and
+   * awaits nothing; what it throws is lost and hurts nobody.
+   */
+  afterCommit(work: () => void): void;
 }
 
 /** Times are Unix milliseconds, truth values 0 or 1, digests and sealed values bytes. */
