@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Installation, pause, type Registered, type RunningServer } from './command-line.ts';
+import { EventStream } from './event-stream.ts';
 import { opened } from './oauth-calls.ts';
 
 describe('a second process beside the running server', () => {
@@ -48,6 +49,22 @@ describe('a second process beside the running server', () => {
     assert.equal((await here.run(['token', 'revoke', '-'], { input: String(next.body.refresh_token) })).code, 0);
     assert.equal(await here.isActive(api, String(next.body.access_token)), false);
     assert.equal((await here.refresh(client, String(next.body.refresh_token))).status, 400);
+  });
+
+  test('RV-06 token revoke: a verifier hears of it within the poll, for the server cannot be woken from outside', async () => {
+    const tokens = await here.obtainTokens(await here.logIn('push@example.com'), client);
+    const resourceServer = { client: { id: api.client_id }, secret: api.client_secret };
+    const stream = await EventStream.open(here.issuer, resourceServer);
+    await stream.hello();
+    assert.equal((await here.run(['token', 'revoke', String(opened(tokens.access_token).claims.jti)])).code, 0);
+    const message = await stream.message(({ kind }) => kind === 'invalidate');
+    assert.equal(message.kind === 'invalidate' && message.subject, 'token');
+    assert.equal(stream.dead.length, 1);
+    const { record } = await here.json(['token', 'inspect'], tokens.access_token);
+    const { grant } = record as { grant: string }; // asserted by the next command
+    assert.equal((await here.run(['grant', 'revoke', grant])).code, 0);
+    await stream.message((next) => next.kind === 'invalidate' && next.subject === 'grant');
+    stream.close();
   });
 
   test('RV-06 grant revoke: the family is dead when the command returns', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { connect } from 'node:tls';
 import { startTestServer, type TestServer } from '@countersign/testkit';
+import { EventStream } from './event-stream.ts';
 import { linesOf, type RawAnswer, rawRequest } from './raw-request.ts';
 
 const LOOPBACK_HSTS = 'max-age=60';
@@ -90,6 +91,26 @@ test('HD-01 HD-03 on any other name HSTS lasts a year with subdomains, without p
   t.after(() => other.close());
   const answers = await crawl(other);
   for (const each of answers) assert.deepEqual(valuesOf(each, 'strict-transport-security'), [HSTS], each.what);
+});
+
+test('HD-01 HD-07 HD-08 HD-11 a stream carries the headers of every answer, once', async (t) => {
+  const other = await startTestServer({ jobs: false });
+  t.after(() => other.close());
+  const resourceServer = await other.addResourceServer();
+  const stream = await EventStream.open(other.issuer, resourceServer);
+  t.after(() => stream.close());
+  await stream.hello();
+  const { rawHeaders } = stream.response;
+  const names = rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  const valuesFor = (wanted: string) => rawHeaders.filter((_, at) => at % 2 === 1 && names[(at - 1) / 2] === wanted);
+  assert.deepEqual(valuesFor('strict-transport-security'), [LOOPBACK_HSTS]);
+  assert.deepEqual(valuesFor('x-content-type-options'), ['nosniff']);
+  assert.deepEqual(valuesFor('referrer-policy'), ['no-referrer']);
+  assert.deepEqual(valuesFor('cache-control'), ['no-store']);
+  assert.deepEqual(valuesFor('content-type'), ['text/event-stream']);
+  for (const none of ['server', 'x-powered-by', 'access-control-allow-origin', 'content-encoding', 'set-cookie']) {
+    assert.deepEqual(valuesFor(none), [], none);
+  }
 });
 
 test('HD-03 preload is sent to whoever asks for it', async (t) => {

@@ -88,7 +88,17 @@ const ENDPOINTS: Endpoint[] = [
     headers: credentialsOf(() => resourceServer),
     required: 'token',
   },
+  {
+    path: '/verifier/pulse',
+    type: JSON_TYPE,
+    good: () => JSON.stringify({ stream: 'A'.repeat(22), nonce: 'A'.repeat(22) }),
+    status: 409, // nobody has such a stream
+    headers: credentialsOf(() => resourceServer),
+    required: 'nonce',
+  },
 ];
+/** As a verifier asks for a stream. */
+const STREAM = { nonce: 'A'.repeat(22), max_staleness_ms: '30000' };
 const FORMS = ENDPOINTS.filter(({ type }) => type === FORM);
 const JSONS = ENDPOINTS.filter(({ type }) => type === JSON_TYPE);
 
@@ -106,6 +116,8 @@ const METHODS: Record<string, string> = {
   '/verifier/check': 'POST',
   '/verifier/report': 'POST',
   '/verifier/keys': 'GET, HEAD',
+  '/verifier/stream': 'GET, HEAD',
+  '/verifier/pulse': 'POST',
   '/.well-known/oauth-authorization-server': 'GET, HEAD',
   '/.well-known/openid-configuration': 'GET, HEAD',
   '/.well-known/jwks.json': 'GET, HEAD',
@@ -329,6 +341,57 @@ test('JSON that is none, is too deep, or has another shape', async () => {
     const ignored = await send(endpoint, polluting);
     assert.equal(ignored.status, endpoint.status, `${endpoint.path}: ${await ignored.text()}`);
     assert.equal('polluted' in {}, false);
+  }
+  await assertStillWell();
+});
+
+test('a stream is asked for in the query, strictly, and a pulse names what it is for', async () => {
+  const { nonce, max_staleness_ms: bound } = STREAM;
+  const good = `nonce=${nonce}&max_staleness_ms=${bound}`;
+  const cases: [string, string][] = [
+    ['', 'bad_request.missing_param.nonce'],
+    [`nonce=${nonce}`, 'bad_request.missing_param.max_staleness_ms'],
+    [`nonce=&max_staleness_ms=${bound}`, 'bad_request.missing_param.nonce'],
+    ...['canary', `${nonce}A`, nonce.slice(1), `${nonce.slice(1)}%2B`, `${nonce.slice(1)}%3D`].map(
+      (text): [string, string] => [`nonce=${text}&max_staleness_ms=${bound}`, 'bad_request.bad_param.nonce'],
+    ),
+    ...['2999', '3600001', '-1', '3e4', '30000.5', '0x7530', 'canary', '9'.repeat(400)].map(
+      (text): [string, string] => [`nonce=${nonce}&max_staleness_ms=${text}`, 'bad_request.bad_param.max_staleness_ms'],
+    ),
+    [`${good}&epoch=1`, 'bad_request.missing_param.cursor'],
+    [`${good}&cursor=1`, 'bad_request.missing_param.epoch'],
+    [`${good}&epoch=canary&cursor=1`, 'bad_request.bad_param.epoch'],
+    [`${good}&epoch=1&cursor=-1`, 'bad_request.bad_param.cursor'],
+    [`${good}&epoch=1&cursor=${'9'.repeat(16)}`, 'bad_request.bad_param.cursor'],
+    [`${good}&nonce=${nonce}`, 'bad_request.duplicate_param.nonce'],
+    [`${good}&token=canary`, 'bad_request.secret_in_query'],
+    [`${good}&canary=%ff`, 'bad_request.malformed_form'],
+  ];
+  const headers = credentialsOf(() => resourceServer)();
+  for (const [query, code] of cases) {
+    const answer = await fetch(`${server.issuer}/verifier/stream?${query}`, { headers });
+    await assertRefused(answer, { status: 400, code }, query);
+  }
+  const anonymous = await fetch(`${server.issuer}/verifier/stream?${good}`);
+  await assertRefused(anonymous, { status: 401, error: 'invalid_client', code: /./ }, 'anonymous');
+  const head = await fetch(`${server.issuer}/verifier/stream?${good}`, { method: 'HEAD', headers });
+  assert.equal(head.status, 200);
+  assertSecured(head.headers, 'HEAD');
+  assert.equal(server.authority.push.size, 0, 'nothing is held for what was refused, nor for HEAD');
+  const pulses = [
+    { nonce },
+    { stream: nonce },
+    { stream: '', nonce },
+    { stream: 'x'.repeat(65), nonce },
+    { stream: nonce, nonce: `${nonce}A` },
+    { stream: nonce, nonce: '+'.repeat(22) },
+    { stream: [nonce], nonce },
+  ];
+  const endpoint = ENDPOINTS.find(({ path }) => path === '/verifier/pulse');
+  assert.ok(endpoint);
+  for (const body of pulses) {
+    const answer = await send(endpoint, JSON.stringify(body));
+    await assertRefused(answer, { status: 400, code: 'bad_request.schema' }, JSON.stringify(body));
   }
   await assertStillWell();
 });

@@ -71,7 +71,10 @@ test('no change that a job makes reads a table from end to end: it would hold up
         texts.add(text);
         return tx.run(text, ...values);
       };
-      return work({ run, all: tx.all.bind(tx), get: tx.get.bind(tx), journal: tx.journal.bind(tx) });
+      return work({
+        ...{ run, all: tx.all.bind(tx), get: tx.get.bind(tx) },
+        ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx) },
+      });
     }),
   );
   for (const { step } of jobsOf()) await step();

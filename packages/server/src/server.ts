@@ -15,6 +15,8 @@ import type { Settings } from './config/config.ts';
 import { discoveryRoutes } from './discovery/routes.ts';
 import { Events } from './events/events.ts';
 import { sweepEvents } from './events/job.ts';
+import { ForwardAuth } from './forward-auth/forward-auth.ts';
+import { forwardAuthRoutes } from './forward-auth/routes.ts';
 import { Grants } from './grants/grants.ts';
 import { eraseResponses, sweepGrants } from './grants/job.ts';
 import { grantRoutes } from './grants/routes.ts';
@@ -22,7 +24,8 @@ import { healthRoutes } from './health/routes.ts';
 import { createHttp, type RequestHandler } from './http/http.ts';
 import { Identity } from './identity/identity.ts';
 import { identityRoutes } from './identity/routes.ts';
-import { Introspection } from './introspection/introspection.ts';
+import { HandleNames, Introspection } from './introspection/introspection.ts';
+import { countEvidence } from './introspection/job.ts';
 import { introspectionRoutes } from './introspection/routes.ts';
 import { rotateKeys } from './keys/job.ts';
 import { Keys } from './keys/keys.ts';
@@ -33,8 +36,10 @@ import { loginRoutes } from './login/routes.ts';
 import { sendMails, sweepMails } from './mail/job.ts';
 import { type DevelopmentMailbox, Mail } from './mail/mail.ts';
 import { mailboxRoutes } from './mail/routes.ts';
+import { Push } from './push/push.ts';
+import { pushRoutes } from './push/routes.ts';
 import { sweepInvalidations } from './revocation/job.ts';
-import { Revocation } from './revocation/revocation.ts';
+import { InvalidationLog, Revocation, wakeUpsWithinProcess } from './revocation/revocation.ts';
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -80,7 +85,7 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
 
 /** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
 export async function composeAuthority({ world, settings, store, masterKey, limits: overrides }: AuthorityGiven) {
-  const { clock, random, log, mailTransport: transport } = world;
+  const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
   const sealer = new Sealer({ masterKey, random });
@@ -96,7 +101,8 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   await buckets.prepare();
   await keys.prepare();
 
-  const revocation = new Revocation({ store, users, clients, events, clock });
+  const wakeUps = wakeUpsWithinProcess();
+  const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const tokens = new Tokens({ store, keys, buckets, users, clients, revocation, events, clock, random, issuer });
 
@@ -117,8 +123,12 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
     ...{ store, sealer, clock, random, users, sessions, mail, keys, buckets, limits, events },
     ...{ followers, issuer, organizationName, signUp },
   });
-  const introspection = new Introspection({ tokens, keys, limits, store, clock });
+  const handles = new HandleNames(keys);
+  const introspection = new Introspection({ tokens, handles, events, limits, store, clock });
 
+  const forwardAuth = new ForwardAuth({ tokens });
+  const invalidations = new InvalidationLog(store);
+  const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
   const alarms = new Alarms({ store, events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 
@@ -133,7 +143,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
 
   return {
     ...{ world, settings, store, sealer, limits, events, users, clients, keys, buckets, mail, revocation, sessions },
-    ...{ tokens, identity, grants, authorization, login, introspection, alarms, cleartext },
+    ...{ tokens, identity, grants, authorization, login, introspection, push, alarms, cleartext, forwardAuth },
   };
 }
 
@@ -149,7 +159,7 @@ export interface Server {
   routes: readonly { method: string; path: string }[];
   /** Runs the jobs from now on. */
   startJobs(): void;
-  /** Readiness goes off; jobs stop after their running step. */
+  /** Readiness goes off; jobs stop after their running step; streams end. */
   stopAccepting(): void;
 }
 
@@ -160,7 +170,7 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies } = settings;
-  const { authorization, login, introspection, identity, cleartext } = authority;
+  const { authorization, login, introspection, push, identity, cleartext } = authority;
   let isAccepting = true;
 
   const http = createHttp({
@@ -176,6 +186,8 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
   app.route('/', discoveryRoutes({ keys, issuer }));
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
+  app.route('/', forwardAuthRoutes({ forwardAuth: authority.forwardAuth }));
+  app.route('/', pushRoutes({ push, clients }));
   app.route('/', identityRoutes({ identity, tokens, clients }));
   app.route('/', authorizationRoutes({ authorization, sessions, users, limits, organizationName }));
   app.route(
@@ -210,6 +222,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     stopAccepting() {
       isAccepting = false;
       for (const timer of running) timer.stop();
+      push.stop();
     },
   };
 }
@@ -225,12 +238,13 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
  * for ever; a step that finds nothing costs some microseconds.
  */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events } = authority;
+  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events, introspection } = authority;
   const { timers } = authority.world;
   return [
     timers.every(250, () => sendMails(mail)),
     timers.every(500, () => tellAlarms(alarms)),
     timers.every(1_000, () => rotateKeys(keys)),
+    timers.every(1_000, () => countEvidence(introspection)),
     timers.every(500, () => sweepTokens(tokens)),
     timers.every(500, () => eraseResponses(grants)),
     timers.every(500, () => sweepInvalidations(revocation)),

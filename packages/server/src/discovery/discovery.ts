@@ -47,6 +47,8 @@ export function metadata(issuer: string): Record<string, unknown> & VerifierMeta
     countersign_check_endpoint: `${issuer}/verifier/check`,
     countersign_report_endpoint: `${issuer}/verifier/report`,
     countersign_keys_endpoint: `${issuer}/verifier/keys`,
+    countersign_stream_endpoint: `${issuer}/verifier/stream`,
+    countersign_pulse_endpoint: `${issuer}/verifier/pulse`,
   };
 }
 

@@ -69,6 +69,8 @@ export interface NewEvent {
   tokenId?: string | undefined;
   /** Network address of whoever caused it. */
   address?: string | undefined;
+  /** How often it happened, where several are recorded as one; default 1. */
+  occurrences?: number | undefined;
   /** Ids and codes only: no secret, no personal text. */
   detail?: Record<string, string | number | boolean>;
 }
@@ -114,7 +116,7 @@ export class Events {
     const minute = Math.floor(nowMs / MINUTE_MS);
     const seen = this.#counters.get(counter);
     if (seen?.minute === minute && seen.rows >= CAPPED_ROWS_PER_KEY_AND_MINUTE) {
-      if ((await countOnOpenRow(tx, seen.lastRowId)) === 1) return;
+      if ((await countOnOpenRow(tx, seen.lastRowId, event.occurrences ?? 1)) === 1) return;
     }
     const recorded = await this.#recorded(tx, event);
     await insertEvent(tx, recorded);
@@ -163,7 +165,7 @@ export class Events {
       atMs: nowMs,
       severity: EVENT_TYPES[event.type].severity,
       rings: EVENT_TYPES[event.type].rings,
-      occurrences: 1,
+      occurrences: event.occurrences ?? 1,
     };
   }
 }

@@ -19,8 +19,8 @@ interface Row {
 
 export async function insertEvent(tx: Transaction, event: RecordedEvent): Promise<void> {
   await tx.run(
-    `INSERT INTO event (id, at_ms, type, severity, rings, key_id, client_id, user_id, token_id, address, detail)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    `INSERT INTO event (id, at_ms, type, severity, rings, key_id, client_id, user_id, token_id, address, detail, occurrences)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
     event.id,
     event.atMs,
     event.type,
@@ -32,6 +32,7 @@ export async function insertEvent(tx: Transaction, event: RecordedEvent): Promis
     event.tokenId ?? null,
     event.address ?? null,
     JSON.stringify(event.detail ?? {}),
+    event.occurrences,
   );
 }
 
@@ -40,8 +41,8 @@ export async function selectNewestId(tx: Transaction): Promise<Id<'evt'> | undef
   return row?.id;
 }
 
-export async function countOnOpenRow(tx: Transaction, id: string): Promise<number> {
-  return tx.run('UPDATE event SET occurrences = occurrences + 1 WHERE id = $1', id);
+export async function countOnOpenRow(tx: Transaction, id: string, more: number): Promise<number> {
+  return tx.run('UPDATE event SET occurrences = occurrences + $2 WHERE id = $1', id, more);
 }
 
 /** Looks at the `limit` oldest and no further, so that a step costs the same however many events there are. */

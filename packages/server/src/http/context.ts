@@ -17,6 +17,8 @@ export interface RequestContext {
   network: string;
   /** Network of the socket's other end: the proxy, when there is one. */
   peerNetwork: string;
+  /** The socket's other end is a trusted proxy. */
+  throughTrustedProxy: boolean;
   /** Printable characters only, at most `MAX_USER_AGENT_LENGTH`. For people to read; decides nothing. */
   userAgent: string;
   /** False when a trusted proxy says that the browser spoke plain http to it. */
@@ -72,10 +74,10 @@ export function readOrigin(
   peer: Peer | undefined,
   headers: Headers,
   trusted: readonly AddressRange[],
-): Pick<RequestContext, 'address' | 'network' | 'peerNetwork' | 'secure'> {
+): Pick<RequestContext, 'address' | 'network' | 'peerNetwork' | 'throughTrustedProxy' | 'secure'> {
   let address = canonicalAddress(peer?.address);
-  const throughProxy = address !== undefined && isTrusted(address, trusted);
-  if (throughProxy) {
+  const throughTrustedProxy = address !== undefined && isTrusted(address, trusted);
+  if (throughTrustedProxy) {
     const hops = (headers.get('x-forwarded-for') ?? '').split(',').slice(-MAX_FORWARDED_HOPS);
     while (address !== undefined && isTrusted(address, trusted)) {
       const hop = canonicalAddress(withoutPort(hops.pop()?.trim() ?? ''));
@@ -83,12 +85,15 @@ export function readOrigin(
       address = hop;
     }
   }
-  const protocol = throughProxy ? headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase() : undefined;
+  const protocol = throughTrustedProxy
+    ? headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase()
+    : undefined;
   const peerNetwork = networkOf(peer?.address);
   return {
     address: address ?? 'unknown',
-    network: throughProxy ? networkOf(address) : peerNetwork,
+    network: throughTrustedProxy ? networkOf(address) : peerNetwork,
     peerNetwork,
+    throughTrustedProxy,
     secure: protocol !== 'http',
   };
 }

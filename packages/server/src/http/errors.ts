@@ -44,7 +44,7 @@ export interface ErrorReplies {
 export function replyToError(thrown: unknown, c: HttpContext, replies: ErrorReplies): Response | Promise<Response> {
   const refusal = refusalOf(thrown);
   if (refusal.status === 500) logFailure(thrown, c, replies.log);
-  if (refusal.status === 503) logOutage(thrown, c, replies.log);
+  if (thrown instanceof StoreUnavailable) logOutage(thrown, c, replies.log);
   for (const [name, value] of Object.entries(refusal.headers ?? {})) c.header(name, value);
   if (thrown instanceof PageError || c.var.presentation === 'page' || asksForPage(thrown, c)) {
     const { title = titleOf(refusal.status), message: sentence, code } = refusal;
@@ -68,7 +68,8 @@ function refusalOf(thrown: unknown): Refusal {
   }
   if (thrown instanceof HttpRefusal) {
     const { status, code, message, headers } = thrown;
-    return { status, error: 'invalid_request', code, message, headers };
+    const error = status === 503 ? 'temporarily_unavailable' : 'invalid_request';
+    return { status, error, code, message, headers };
   }
   if (thrown instanceof BearerChallenge) {
     const headers = { 'WWW-Authenticate': `Bearer realm="${REALM}"` };
@@ -143,8 +144,7 @@ function logFailure(thrown: unknown, c: HttpContext, log: Log): void {
 }
 
 /** Why, for a full disk and a damaged file look alike from outside. */
-function logOutage(thrown: unknown, c: HttpContext, log: Log): void {
-  const { message, cause } = thrown instanceof Error ? thrown : new Error('a value that is no Error was thrown');
+function logOutage({ message, cause }: StoreUnavailable, c: HttpContext, log: Log): void {
   log.warn('store unavailable', {
     requestId: c.var.request.id,
     message: withoutSecrets(message),

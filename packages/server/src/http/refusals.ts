@@ -1,11 +1,11 @@
 import type { ErrorCode } from '../oauth/oauth.ts';
 
 /**
- * A refusal of HTTP itself, before or beside OAuth: no such path, wrong method, too large. Answered as JSON, or as a page where
+ * A refusal of HTTP itself, before or beside OAuth: no such path, wrong method, too large, a state that does not fit. Answered as JSON, or as a page where
  * people look.
  */
 export class HttpRefusal extends Error {
-  readonly status: 400 | 403 | 404 | 405 | 413 | 414;
+  readonly status: 400 | 403 | 404 | 405 | 409 | 413 | 414 | 503;
   readonly code: ErrorCode;
   readonly headers: Readonly<Record<string, string>>;
 

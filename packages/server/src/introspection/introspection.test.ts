@@ -43,7 +43,7 @@ test('IN-01 a client that is no resource server may ask nothing', async () => {
   const isRefusal = (error: unknown) => error instanceof OAuthError && error.code === 'forbidden.not_a_resource_server';
   await assert.rejects(ask(access_token, client), isRefusal);
   await assert.rejects(introspection.check(client, [asked(access_token)]), isRefusal);
-  await assert.rejects(introspection.report(client, access_token, HOME), isRefusal);
+  await assert.rejects(introspection.report(client, { token: access_token }, HOME), isRefusal);
 });
 
 /** Each cause makes a good token bad. */
@@ -141,7 +141,7 @@ test('of tokens for other audiences a resource server learns nothing, tampered o
 const rung = async (token: string, caller = api) => {
   clock.pass(60_000); // a new minute for every limit
   const before = (await eventTypes()).length;
-  await introspection.report(caller, token, HOME);
+  await introspection.report(caller, { token }, HOME);
   return (await eventTypes()).slice(before);
 };
 
@@ -162,15 +162,54 @@ test('evidence rings when it is evidence, and only then', async () => {
   );
 });
 
-test('evidence is capped per key and minute', async () => {
-  clock.pass(60_000);
+const occurrencesSince = async (atMs: number) =>
+  (await authority.events.alarms({ limit: 1_000 }))
+    .filter((alarm) => alarm.atMs >= atMs)
+    .reduce((sum, { occurrences }) => sum + occurrences, 0);
+const forgedAnew = async () => {
+  clock.pass(61_000); // a new minute for every limit, and no token vouches any more
   const { access_token } = await obtainTokens({ client, ...ada });
-  const forged = await forge('access', 'at+jwt', { ...claimsOf(access_token), eb: undefined });
-  for (let sent = 0; sent < 80; sent++) await introspection.report(api, forged, HOME);
-  const [newest] = await authority.events.alarms({ limit: 1 });
-  const counted = (await authority.events.alarms({ limit: 100 })).filter(({ atMs }) => atMs === newest?.atMs);
+  return { good: access_token, forged: await forge('access', 'at+jwt', { ...claimsOf(access_token), eb: undefined }) };
+};
+
+test('evidence is looked at sixty times a minute and key, and counted always', async () => {
+  const { forged } = await forgedAnew();
+  const nowMs = clock.now();
+  for (let sent = 0; sent < 80; sent++) await introspection.report(api, { token: forged }, HOME);
+  assert.equal(await occurrencesSince(nowMs), 60);
+  await introspection.countEvidence();
+  assert.equal(await occurrencesSince(nowMs), 80);
+  await introspection.countEvidence();
+  assert.equal(await occurrencesSince(nowMs), 80, 'once');
+});
+
+test('what a verifier suppressed counts behind a token that rang, and only there', async () => {
+  const { good, forged } = await forgedAnew();
+  const nowMs = clock.now();
+  await introspection.report(api, { token: good, suppressed: 1_000 }, HOME);
+  await introspection.report(api, { token: `${good.slice(0, -2)}AA`, suppressed: 1_000 }, HOME);
+  await introspection.countEvidence();
+  assert.equal(await occurrencesSince(nowMs), 0);
+  await introspection.report(api, { token: forged, suppressed: 41 }, HOME);
+  await introspection.countEvidence();
+  assert.equal(await occurrencesSince(nowMs), 42);
+  await introspection.report(api, { token: good, suppressed: 1_000 }, HOME);
+  await introspection.countEvidence();
   assert.equal(
-    counted.reduce((sum, { occurrences }) => sum + occurrences, 0),
-    60,
+    await occurrencesSince(nowMs),
+    42,
+    'a token that is good makes nothing of a number, whatever rang before it',
   );
+});
+
+test('numbers above the cap count nothing where no token rang in the last minute, or another server reported it', async () => {
+  const old = await forgedAnew();
+  await introspection.report(twin, { token: old.forged }, HOME);
+  const { good, forged } = await forgedAnew();
+  const nowMs = clock.now();
+  for (let sent = 0; sent < 60; sent++) await introspection.report(twin, { token: good }, HOME);
+  await introspection.report(api, { token: forged }, HOME);
+  await introspection.report(twin, { token: forged, suppressed: 9 }, HOME);
+  await introspection.countEvidence();
+  assert.equal(await occurrencesSince(nowMs), 1);
 });

@@ -11,16 +11,20 @@ import {
   type CheckRequest,
   type CheckResponse,
   decodeBase64url,
-  encodeBase64url,
   type Handles,
+  type ReportRequest,
 } from '@countersign/protocol';
 import type { Client } from '../clients/clients.ts';
-import type { Keys } from '../keys/keys.ts';
+import type { Events } from '../events/events.ts';
 import type { Limits } from '../limits/limits.ts';
 import { OAuthError } from '../oauth/oauth.ts';
 import type { Store } from '../store/store.ts';
-import type { TokenRow, Tokens } from '../tokens/tokens.ts';
+import type { ClientsOfBatch, TokenRow, Tokens } from '../tokens/tokens.ts';
 import type { Clock } from '../world/clock.ts';
+import type { HandleNames, HandlesOfOne } from './handles.ts';
+import { Uncounted } from './uncounted.ts';
+
+export { HandleNames } from './handles.ts';
 
 /** RFC 7662 §2.2. An inactive token is nothing but `active: false`. */
 export type IntrospectionResponse =
@@ -41,18 +45,26 @@ export type IntrospectionResponse =
       cnf?: object;
     };
 
-const HANDLE_BYTES = 16; // 128 bits
-
 export class Introspection {
   readonly #tokens: Tokens;
-  readonly #keys: Keys;
+  readonly #handles: HandleNames;
+  readonly #events: Events;
   readonly #limits: Limits;
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #uncounted = new Uncounted();
 
-  constructor(given: { tokens: Tokens; keys: Keys; limits: Limits; store: Store; clock: Clock }) {
+  constructor(given: {
+    tokens: Tokens;
+    handles: HandleNames;
+    events: Events;
+    limits: Limits;
+    store: Store;
+    clock: Clock;
+  }) {
     this.#tokens = given.tokens;
-    this.#keys = given.keys;
+    this.#handles = given.handles;
+    this.#events = given.events;
     this.#limits = given.limits;
     this.#store = given.store;
     this.#clock = given.clock;
@@ -80,46 +92,66 @@ export class Introspection {
     requireResourceServer(caller);
     const epoch = await this.#store.epoch();
     const answers: CheckAnswer[] = [];
-    for (const asked of tokens) answers.push(await this.#answer(caller, asked));
+    const batch = { clients: new Map(), handles: this.#handles.for(caller.id) };
+    for (const asked of tokens) answers.push(await this.#answer(caller, asked, batch));
     return { epoch, answers };
   }
 
   /**
    * Evidence from a resource server. Signature, bytes and tag are verified here, by our own clock, before anything rings; a
-   * reporter can neither ring with what is no forgery nor learn anything. Capped per key and minute.
+   * reporter can neither ring with what is no forgery nor learn anything. Capped per key and minute; what is above that, and what the
+   * reporter suppressed himself, is counted behind a token that rang.
    */
-  async report(caller: Client, token: string, address: string): Promise<void> {
+  async report(caller: Client, evidence: ReportRequest, address: string): Promise<void> {
     requireResourceServer(caller);
-    const taken = this.#limits.take('reportPerKey', `${caller.id} ${kidOf(token)}`);
-    if (taken.kind === 'limited') return;
-    await this.#tokens.judge(token, { address });
+    const { token, suppressed = 0 } = evidence;
+    const kind = `${caller.id} ${kidOf(token)}`;
+    if (this.#limits.take('reportPerKey', kind).kind === 'limited') {
+      this.#uncounted.seen(kind, suppressed + 1, this.#clock.now());
+      return;
+    }
+    const rang = await this.#tokens.judgeEvidence(token, { address });
+    if (rang) this.#uncounted.rang(kind, rang, this.#clock.now());
+    // What did not ring, perhaps a good token sent along with a number, makes nothing of the number.
+    if (rang && suppressed > 0) this.#uncounted.seen(kind, suppressed, this.#clock.now());
   }
 
-  async #answer(caller: Client, asked: CheckRequest['tokens'][number]): Promise<CheckAnswer> {
+  /** Adds what was seen and not looked at to the record. Bounded by the kinds that rang within a minute. */
+  async countEvidence(): Promise<{ counted: number }> {
+    const due = this.#uncounted.take(this.#clock.now());
+    for (const event of due) await this.#events.record(event);
+    return { counted: due.length };
+  }
+
+  async #answer(caller: Client, asked: CheckRequest['tokens'][number], batch: Batch): Promise<CheckAnswer> {
     const { jti } = asked;
     const digest = decodeBase64url(asked.digest);
     const { verdict, row } = digest
-      ? await this.#tokens.check(jti, digest)
+      ? await this.#tokens.check(jti, digest, batch.clients)
       : { verdict: 'unknown' as const, row: undefined };
     if (!row || !caller.resourceServerFor.includes(row.audience)) return { jti, verdict: 'unknown' };
     if (verdict !== 'live') return { jti, verdict };
     // A superseded token within its overlap is live until the overlap ends.
     const endsAtMs = Math.min(row.expiresAtMs, row.supersededAtMs ?? row.expiresAtMs);
     const leftMs = Math.max(endsAtMs - this.#clock.now(), 1); // the verdict was live a moment ago
-    return { jti, verdict, expires_in_ms: leftMs, handles: this.#handles(caller, row) };
+    return { jti, verdict, expires_in_ms: leftMs, handles: handlesOf(row, batch.handles) };
   }
+}
 
-  #handles(caller: Client, row: TokenRow): Handles {
-    const handle = (kind: string, id: string) =>
-      encodeBase64url(this.#keys.mac('handle', JSON.stringify([caller.id, kind, id])).mac.subarray(0, HANDLE_BYTES));
-    return {
-      token: handle('token', row.jti),
-      client: handle('client', row.clientId),
-      key: handle('key', row.keyId),
-      ...(row.grantId !== undefined && { grant: handle('grant', row.grantId) }),
-      ...(row.userId !== undefined && { user: handle('user', row.userId) }),
-    };
-  }
+/** What the checks of one batch share. */
+interface Batch {
+  clients: ClientsOfBatch;
+  handles: HandlesOfOne;
+}
+
+function handlesOf(row: TokenRow, handles: HandlesOfOne): Handles {
+  return {
+    token: handles.of('token', row.jti),
+    client: handles.of('client', row.clientId),
+    key: handles.of('key', row.keyId),
+    ...(row.grantId !== undefined && { grant: handles.of('grant', row.grantId) }),
+    ...(row.userId !== undefined && { user: handles.of('user', row.userId) }),
+  };
 }
 
 export function requireResourceServer(caller: Client): void {

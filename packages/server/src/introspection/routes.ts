@@ -12,7 +12,12 @@ const CHECK = z.object({
     .min(1)
     .max(MAX_CHECK_BATCH),
 });
-const REPORT = z.object({ token: z.string().min(1).max(MAX_TOKEN_LENGTH) });
+/** A verifier counts for a minute at most; more than this in one number is a mistake. */
+const MAX_SUPPRESSED = 1_000_000;
+const REPORT = z.object({
+  token: z.string().min(1).max(MAX_TOKEN_LENGTH),
+  suppressed: z.int().min(0).max(MAX_SUPPRESSED).default(0),
+});
 /** Credentials of JSON endpoints come by Basic only. */
 const NO_FORM = { get: () => undefined };
 
@@ -38,8 +43,7 @@ export function introspectionRoutes(given: {
 
   routes.post('/verifier/report', async (c) => {
     const caller = await authenticated(c, NO_FORM);
-    const { token } = await readJson(c, REPORT);
-    await introspection.report(caller, token, c.var.request.address);
+    await introspection.report(caller, await readJson(c, REPORT), c.var.request.address);
     return c.json({}, 202);
   });
 

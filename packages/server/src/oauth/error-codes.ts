@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   'bad_request.url_too_long': 'the URL is too long',
   'unauthorized.missing_token': 'no access token was sent',
   'unauthorized.bad_access_token': 'the access token is not, or no longer, good: ask the user to log in again',
+  'unauthorized.bad_access_token.bound':
+    'the access token is bound to a key of its client, which cannot be proved here: ask through a sidecar',
   'unauthorized.bad_access_token.evicted': 'a newer access token of the same grant replaced this one: use that',
   'unauthorized.bad_access_token.expired': 'the access token has expired: refresh it',
   'unauthorized.bad_refresh_token': 'the refresh token is not, or no longer, good: ask the user to log in again',
@@ -41,13 +43,18 @@ export const ERROR_CODES = {
   'forbidden.consent_required': 'sent with `prompt=none`, but the user has to agree',
   'forbidden.denied_by_user': 'the user did not agree',
   'forbidden.foreign_token': 'the token was issued to another client and stays as it is',
+  'forbidden.forward_auth_query': 'the address that the proxy calls holds another query than `audience` and `scope`',
   'forbidden.insufficient_scope': 'the access token lacks the scope that the challenge names',
   'forbidden.login_required': 'sent with `prompt=none`, but the user has to log in',
+  'forbidden.not_a_proxy': 'only the proxies that `trustedProxies` names may ask who a token is',
   'forbidden.not_a_resource_server': 'only clients registered as resource servers may ask about tokens',
+  'conflict.unknown_stream': 'this node holds no such stream of this client: open a new one',
   'rate_limited.authorization': 'too many authorization requests from this network: wait for `Retry-After`',
   'rate_limited.client_authentication':
     'too many failed authentications of this client from this network: wait for `Retry-After`',
   'rate_limited.live_tokens': 'too many live access tokens of this client or grant: use those there are',
+  'rate_limited.nonces': 'too many nonces wait on this stream: the echo of an earlier one will do',
+  'rate_limited.streams': 'too many streams of this client are open: wait for `Retry-After`',
   'authorization.redirect_uri': 'page: the `redirect_uri` is missing or not exactly a registered one',
   'authorization.request_over': 'page: the authorization request is older than an hour',
   'authorization.unknown_client': 'page: the `client_id` is unknown, or the client is disabled',
@@ -59,6 +66,9 @@ export const ERROR_CODES = {
   'mailbox.unknown_mail': 'page: the development mailbox no longer holds this mail',
   method_not_allowed: 'this path answers other methods: see `Allow`',
   not_found: 'there is nothing at this path',
+  'unavailable.store_behind':
+    'the store is an older copy of what it was: no verifier is served until an operator has raised its epoch',
+  'unavailable.streams': 'this node opens no more streams now: try again, perhaps at another one',
   'unavailable.store': 'the authority cannot answer right now: try again after `Retry-After`',
   internal_service: 'a fault of the authority: its log knows the `request_id`',
 } as const;

@@ -1,7 +1,7 @@
 /**
  * Revocation: the log of what was taken back, and the acts that take back everything of a user or client.
  *
- * Owns the table `invalidation`: a row for every revocation, written in the revoking transaction, read by whoever keeps copies
+ * Owns the tables `invalidation` and `invalidation_sweep`: a row for every revocation, written in the revoking transaction, read by whoever keeps copies
  * of verdicts (verifiers). A copy may be accepted only as long as every row visible before its lease has been applied. Leaves
  * single tokens to tokens/ and grants to grants/, which append here.
  */
@@ -11,8 +11,11 @@ import type { Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import { deleteOverInvalidations, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
+import type { WakeUps } from './wake-ups.ts';
 
+export { InvalidationLog } from './log.ts';
 export type { Invalidation, InvalidationKind } from './table.ts';
+export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
 
 /** How long a row stays that may concern many tokens: two days cover the longest life of an access token, and every clock. */
 export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
@@ -23,13 +26,22 @@ export class Revocation {
   readonly #clients: Clients;
   readonly #events: Events;
   readonly #clock: Clock;
+  readonly #wakeUps: Pick<WakeUps, 'wake'>;
 
-  constructor(given: { store: Store; users: Users; clients: Clients; events: Events; clock: Clock }) {
+  constructor(given: {
+    store: Store;
+    users: Users;
+    clients: Clients;
+    events: Events;
+    clock: Clock;
+    wakeUps: Pick<WakeUps, 'wake'>;
+  }) {
     this.#store = given.store;
     this.#users = given.users;
     this.#clients = given.clients;
     this.#events = given.events;
     this.#clock = given.clock;
+    this.#wakeUps = given.wakeUps;
   }
 
   /**
@@ -42,6 +54,7 @@ export class Revocation {
   ): Promise<void> {
     const atMs = this.#clock.now();
     await insertInvalidation(tx, { untilMs: atMs + INVALIDATION_RETENTION_MS, ...invalidation, atMs });
+    tx.afterCommit(() => this.#wakeUps.wake());
   }
 
   /** Rows after a position, in commit order. `limit` at most 10,000. */

@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from '@countersign/protocol';
 import { type Buckets, digestOf, endingId } from '../buckets/buckets.ts';
-import type { Clients } from '../clients/clients.ts';
+import type { Client, Clients } from '../clients/clients.ts';
 import type { Keys } from '../keys/keys.ts';
 import type { Sql, Store } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
@@ -38,6 +38,9 @@ export interface CheckedToken {
   verdict: Exclude<Verdict, 'forged'>;
   row: TokenRow | undefined;
 }
+
+/** Clients that were read for one batch of checks, by id. Never kept beyond it: the next one reads them anew. */
+export type ClientsOfBatch = Map<string, Client>;
 
 export class Judge {
   readonly #sql: Sql;
@@ -92,19 +95,23 @@ export class Judge {
     return { kind: 'judged', verdict, keyId, why: 'record', row };
   }
 
-  /** The record's word on bytes identified by jti and digest. Without a record it is `unknown`: only the token itself tells more. */
-  async check(jti: string, digest: Uint8Array): Promise<CheckedToken> {
+  /**
+   * The record's word on bytes identified by jti and digest. Without a record it is `unknown`: only the token itself tells more.
+   * `clients` are those that were read for this batch already: its tokens mostly belong to a few.
+   */
+  async check(jti: string, digest: Uint8Array, clients: ClientsOfBatch = new Map()): Promise<CheckedToken> {
     const row = await selectToken(this.#sql, jti);
     if (!row) return { verdict: 'unknown', row };
     const stored = { version: row.bucketVersion, record: row.record };
     if (!this.#buckets.matches(stored, jti, digest)) return { verdict: 'tampered', row };
-    return { verdict: await this.#standing(row), row };
+    return { verdict: await this.#standing(row, clients), row };
   }
 
-  async #standing(row: TokenRow): Promise<'live' | 'revoked' | 'superseded' | 'expired'> {
+  async #standing(row: TokenRow, clients: ClientsOfBatch): Promise<'live' | 'revoked' | 'superseded' | 'expired'> {
     if (row.revokedAtMs !== undefined) return 'revoked';
-    const client = await this.#clients.find(row.clientId);
+    const client = clients.get(row.clientId) ?? (await this.#clients.find(row.clientId));
     if (!client || client.disabledAtMs !== undefined || row.issuedAtMs <= client.deadBeforeMs) return 'revoked';
+    clients.set(row.clientId, client);
     if (row.userId !== undefined) {
       const user = await this.#users.standing(row.userId);
       if (!user || user.disabled || row.issuedAtMs <= user.deadBeforeMs) return 'revoked';

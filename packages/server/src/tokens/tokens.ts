@@ -18,7 +18,7 @@ import {
 } from '@countersign/protocol';
 import { type Buckets, endingId } from '../buckets/buckets.ts';
 import type { Client, Clients } from '../clients/clients.ts';
-import type { Events } from '../events/events.ts';
+import type { Events, NewEvent } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import { type ErrorCode, OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
@@ -26,7 +26,7 @@ import type { Store, Transaction } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
-import { type CheckedToken, Judge, type Judgement } from './judge.ts';
+import { type CheckedToken, type ClientsOfBatch, Judge, type Judgement } from './judge.ts';
 import { LiveCounts } from './live-counts.ts';
 import {
   countLiveOfGrant,
@@ -41,7 +41,7 @@ import {
   type TokenRow,
 } from './table.ts';
 
-export type { Judgement } from './judge.ts';
+export type { ClientsOfBatch, Judgement } from './judge.ts';
 export type { TokenRow } from './table.ts';
 
 /**
@@ -178,7 +178,7 @@ export class Tokens {
     const deadFromMs = this.#clock.now() + kept.overlapMs;
     for (const { jti, audience, expiresAtMs } of await supersedeOthers(tx, { ...kept, deadFromMs })) {
       const untilMs = expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
-      await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience, untilMs });
+      await this.#revocation.append(tx, { kind: 'superseded', subjectId: jti, audience, untilMs, expiresAtMs });
     }
   }
 
@@ -210,8 +210,16 @@ export class Tokens {
   /** What a whole token is worth: all of the order of checks but binding and scope. Rings where the verdict rings. */
   async judge(token: string, from: { address: string; clientId?: string }): Promise<Judgement> {
     const judgement = await this.#judge.judge(token);
-    if (judgement.kind === 'judged') await this.#tell(judgement, from);
+    const event = toldOf(judgement, from);
+    if (event) await this.#events.record(event);
     return judgement;
+  }
+
+  /** The same of a token that somebody hands over as evidence. Returns the alarm that it rang, if it did. */
+  async judgeEvidence(token: string, from: { address: string }): Promise<NewEvent | undefined> {
+    const event = toldOf(await this.#judge.judge(token), from);
+    if (event) await this.#events.record(event);
+    return event?.type === 'token.unknown' ? undefined : event;
   }
 
   /** A token that must be live, at an endpoint of our own. @throws OAuthError invalid_token, with our finer code beside it */
@@ -225,8 +233,8 @@ export class Tokens {
   }
 
   /** The verdict on bytes whose signature somebody else checked: jti and digest of the signing input. Never rings by itself. */
-  async check(jti: string, digest: Uint8Array): Promise<CheckedToken> {
-    return this.#judge.check(jti, digest);
+  async check(jti: string, digest: Uint8Array, clients?: ClientsOfBatch): Promise<CheckedToken> {
+    return this.#judge.check(jti, digest, clients);
   }
 
   async find(jti: string): Promise<TokenRow | undefined> {
@@ -243,24 +251,23 @@ export class Tokens {
     const beforeMs = this.#clock.now() - ROW_OUTLIVES_TOKEN_MS;
     return { deleted: await this.#store.write((tx) => deleteExpired(tx, { beforeMs, limit })) };
   }
+}
 
-  async #tell(
-    judgement: Extract<Judgement, { kind: 'judged' }>,
-    from: { address: string; clientId?: string },
-  ): Promise<void> {
-    const { verdict } = judgement;
-    if (verdict !== 'forged' && verdict !== 'tampered' && verdict !== 'unknown') return;
-    // What a forger wrote into the token is not evidence of anything but the key; ids are kept only where a row proves them.
-    await this.#events.record({
-      type: verdict === 'unknown' ? 'token.unknown' : `alarm.${verdict}`,
-      keyId: judgement.keyId,
-      clientId: judgement.row?.clientId ?? from.clientId,
-      userId: judgement.row?.userId,
-      tokenId: judgement.row?.jti,
-      address: from.address,
-      detail: { token: 'access', why: judgement.why },
-    });
-  }
+/** What a judgement is recorded as, where it rings or counts. */
+function toldOf(judgement: Judgement, from: { address: string; clientId?: string }): NewEvent | undefined {
+  if (judgement.kind !== 'judged') return undefined;
+  const { verdict } = judgement;
+  if (verdict !== 'forged' && verdict !== 'tampered' && verdict !== 'unknown') return undefined;
+  // What a forger wrote into the token is not evidence of anything but the key; ids are kept only where a row proves them.
+  return {
+    type: verdict === 'unknown' ? 'token.unknown' : `alarm.${verdict}`,
+    keyId: judgement.keyId,
+    clientId: judgement.row?.clientId ?? from.clientId,
+    userId: judgement.row?.userId,
+    tokenId: judgement.row?.jti,
+    address: from.address,
+    detail: { token: 'access', why: judgement.why },
+  };
 }
 
 export type LiveToken = Extract<Judgement, { verdict: 'live' }>;

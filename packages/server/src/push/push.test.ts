@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { after, type TestContext, test } from 'node:test';
+import { encodeBase64url } from '@countersign/protocol';
+import type { Client } from '../clients/clients.ts';
+import { HandleNames } from '../introspection/introspection.ts';
+import { InvalidationLog, wakeUpsWithinProcess } from '../revocation/revocation.ts';
+import { AUDIENCE, openAuthority } from '../testing/testing.ts';
+import { Push } from './push.ts';
+
+const opened = await openAuthority();
+after(opened.close);
+const { authority, store, random, addClient, logLines } = opened;
+const { clients, keys, revocation } = authority;
+const service = { redirectUris: [], grantTypes: [], scopes: [], resourceServerFor: [AUDIENCE] };
+const { client: api } = await addClient(service);
+
+const MINUTE_MS = 60_000;
+const newNonce = () => encodeBase64url(random.bytes(16));
+/** A push whose time and timers the test moves; the log it reads is real. */
+function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerClient?: number } } = {}) {
+  let nowMs = 0;
+  const steps = new Map<number, () => unknown>();
+  const invalidations = new InvalidationLog(store);
+  const wakeUps = wakeUpsWithinProcess();
+  const found: { find: (id: string) => Promise<Client | undefined> } = { find: (id) => clients.find(id) };
+  const push = new Push({
+    ...{ invalidations, wakeUps, random, clients: { find: (id) => found.find(id) } },
+    log: authority.world.log,
+    handles: new HandleNames(keys),
+    stopwatch: { monotonicMs: () => nowMs },
+    timers: {
+      every(intervalMs, step) {
+        steps.set(intervalMs, step);
+        return { stop: () => void steps.delete(intervalMs) };
+      },
+    },
+    ...given,
+  });
+  t.after(() => push.stop());
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  /** Until every read that is due was made and what it brought was read, too. */
+  const settled = async () => {
+    do await turn();
+    while (!push.isAtRest);
+    await turn();
+  };
+  const open = async (client = api, asked: { maxStalenessMs?: number; nonce?: string } = {}) => {
+    const answer = await push.open(client, { nonce: newNonce(), maxStalenessMs: 30_000, resume: undefined, ...asked });
+    if (answer.kind !== 'opened') throw new Error(answer.kind);
+    return read(answer.body);
+  };
+  return {
+    ...{ push, open, wakeUps, invalidations, found, steps, settled },
+    poll: () => steps.get(100)?.(),
+    /** Time passes, and the house is kept. */
+    async pass(ms: number) {
+      nowMs += ms;
+      await steps.get(1_000)?.();
+      await settled();
+    },
+  };
+}
+
+/** Reads a stream until it is told to pause. */
+function read(body: ReadableStream<Uint8Array>) {
+  const reader = body.getReader();
+  const reading = { text: '', isOver: false, isPaused: false, cancel: () => reader.cancel() };
+  const name = () => /"stream":"([\w-]+)"/.exec(reading.text)?.[1] ?? '';
+  const go = async () => {
+    while (!reading.isPaused) {
+      const { done, value } = await reader.read();
+      if (value) reading.text += new TextDecoder().decode(value);
+      if (done) reading.isOver = true;
+      if (done) return;
+    }
+  };
+  void go();
+  return Object.assign(reading, { name, go });
+}
+
+const revoke = () => store.write((tx) => revocation.append(tx, { kind: 'user', subjectId: 'user_1' }));
+
+test('a wake-up is enough, and so is a poll', async (t) => {
+  const { open, wakeUps, poll, settled } = start(t);
+  const stream = await open();
+  await settled();
+  assert.match(
+    stream.text,
+    /^event: hello\ndata: \{.*\}\n\nevent: heartbeat\ndata: \{"nonce":"[\w-]{22}","cursor":\d+\}\n\n$/,
+  );
+  await revoke();
+  await settled();
+  assert.doesNotMatch(stream.text, /invalidate/);
+  wakeUps.wake();
+  await settled();
+  assert.equal(stream.text.match(/event: invalidate/g)?.length, 1);
+  await revoke();
+  poll();
+  await settled();
+  assert.equal(stream.text.match(/event: invalidate/g)?.length, 2);
+});
+
+test('a pulse is echoed without a poll; a read that fails echoes nothing and ends nothing', async (t) => {
+  const { push, open, invalidations, poll, settled } = start(t);
+  const stream = await open();
+  await settled();
+  const pulse = (nonce: string) => push.pulse(api, { stream: stream.name(), nonce });
+  const [good, late] = [newNonce(), newNonce()];
+  assert.equal(pulse(good), 'taken');
+  await settled();
+  assert.ok(stream.text.includes(good));
+  const real = invalidations.read.bind(invalidations);
+  let isBroken = true;
+  t.mock.method(invalidations, 'read', async (...given: Parameters<typeof real>) => {
+    if (isBroken) throw new Error('the disk');
+    return real(...given);
+  });
+  assert.equal(pulse(late), 'taken');
+  await settled();
+  poll();
+  await settled();
+  assert.equal(stream.text.includes(late), false);
+  assert.equal(stream.isOver, false);
+  assert.equal(logLines.filter((line) => line.includes('could not be read')).length, 1, 'said once');
+  isBroken = false;
+  poll();
+  await settled();
+  assert.ok(stream.text.includes(late));
+});
+
+test('a nonce that arrives while the log is read waits for the next read', async (t) => {
+  const { push, open, invalidations, settled } = start(t);
+  const stream = await open();
+  await settled();
+  const real = invalidations.read.bind(invalidations);
+  const nonce = newNonce();
+  let reads = 0;
+  t.mock.method(invalidations, 'read', async (...given: Parameters<typeof real>) => {
+    const answer = await real(...given);
+    reads++;
+    if (reads === 1) {
+      push.pulse(api, { stream: stream.name(), nonce });
+      await revoke(); // after the rows were read, before the echo could be written
+    }
+    return answer;
+  });
+  push.pulse(api, { stream: stream.name(), nonce: newNonce() });
+  await settled();
+  assert.ok(reads >= 2);
+  const dead = stream.text.indexOf('event: invalidate');
+  assert.ok(dead > 0 && dead < stream.text.indexOf(nonce), stream.text);
+});
+
+test('a quiet stream says that it is there every fifteen seconds', async (t) => {
+  const { open, pass, settled } = start(t);
+  const stream = await open();
+  await settled();
+  const before = stream.text;
+  await pass(14_000);
+  assert.equal(stream.text, before);
+  await pass(1_000);
+  assert.equal(stream.text, `${before}:\n\n`);
+  await pass(1_000);
+  assert.equal(stream.text, `${before}:\n\n`);
+});
+
+test('a stream ends within the hour, so that its client authenticates again', async (t) => {
+  const { push, open, pass, settled } = start(t);
+  const stream = await open();
+  await settled();
+  await pass(54 * MINUTE_MS);
+  assert.equal(stream.isOver, false);
+  await pass(6 * MINUTE_MS);
+  assert.equal(stream.isOver, true);
+  assert.equal(push.size, 0);
+});
+
+test('a client is read again every thirty seconds: one that may not listen any more, or to other audiences, is ended', async (t) => {
+  const { push, open, pass, found, settled } = start(t);
+  const [gone, changed] = [(await addClient(service)).client, (await addClient(service)).client];
+  const streams = [await open(api), await open(gone), await open(changed)] as const;
+  await settled();
+  found.find = async (id) => {
+    const client = await clients.find(id);
+    if (id === gone.id) return client && { ...client, disabledAtMs: 1 };
+    return id === changed.id ? client && { ...client, resourceServerFor: ['https://other.example'] } : client;
+  };
+  await pass(29_000);
+  assert.deepEqual(
+    streams.map(({ isOver }) => isOver),
+    [false, false, false],
+  );
+  await pass(1_000);
+  assert.deepEqual(
+    streams.map(({ isOver }) => isOver),
+    [false, true, true],
+  );
+  assert.equal(push.size, 1);
+});
+
+test('whoever comes back over the row of his own disabling is looked at anew at once', async (t) => {
+  const { push, pass, found, settled } = start(t);
+  const { client } = await addClient(service);
+  const before = await new InvalidationLog(store).state();
+  await revocation.disableClient(client.id);
+  const resume = { epoch: before.epoch, cursor: before.head };
+  const answer = await push.open(client, { nonce: newNonce(), maxStalenessMs: 30_000, resume });
+  assert.ok(answer.kind === 'opened');
+  const stream = read(answer.body);
+  await settled();
+  assert.match(stream.text, /"resumed":true/);
+  let reads = 0;
+  found.find = async (id) => {
+    reads++;
+    return clients.find(id);
+  };
+  await pass(1_000);
+  assert.equal(reads, 1);
+  assert.equal(stream.isOver, true);
+});
+
+test('a reader that takes nothing for ten seconds is cut off; one that has nothing to take is not', async (t) => {
+  const { push, open, wakeUps, pass, settled } = start(t);
+  const [slow, idle] = [await open(), await open()];
+  await settled();
+  slow.isPaused = true;
+  await revoke();
+  wakeUps.wake();
+  await settled(); // the read that was waiting takes this one
+  await revoke();
+  wakeUps.wake();
+  await settled();
+  await pass(10_000);
+  assert.equal(push.size, 2);
+  await pass(1_000);
+  assert.equal(push.size, 1);
+  assert.equal(idle.isOver, false);
+  await slow.go();
+  slow.isPaused = false;
+  await slow.go();
+  assert.equal(slow.isOver, true);
+});
+
+test('no more streams are opened than there is room for, and a stopped one ends what is open', async (t) => {
+  const { push, open, settled } = start(t, { bounds: { streams: 2, streamsPerClient: 1 } });
+  const { client: other } = await addClient(service);
+  const { client: third } = await addClient(service);
+  const stream = await open(api);
+  await assert.rejects(open(api), /^Error: too_many_of_client$/);
+  await open(other);
+  await assert.rejects(open(third), /^Error: too_many$/);
+  push.stop();
+  await settled();
+  assert.equal(stream.isOver, true);
+  await assert.rejects(open(api), /^Error: stopping$/);
+});
+
+test('without a stream nothing runs: no timer, no read', async (t) => {
+  const { open, steps, wakeUps, invalidations, settled } = start(t);
+  assert.equal(steps.size, 0);
+  const stream = await open();
+  await settled();
+  assert.deepEqual([...steps.keys()].sort(), [100, 1_000]);
+  await stream.cancel();
+  assert.equal(steps.size, 0);
+  const read = t.mock.method(invalidations, 'read');
+  wakeUps.wake();
+  await settled();
+  assert.equal(read.mock.callCount(), 0);
+});

@@ -1,0 +1,489 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { StreamMessage } from '@countersign/protocol';
+import fc from 'fast-check';
+import { type Delivery, type LogRead, type LogRow, MAX_NONCES, MAX_ROWS, type NewStream, Rounds } from './rounds.ts';
+
+const API = 'https://api.example';
+const NOW_MS = 1_800_000_000_000;
+
+/** A log in which rows become visible when the test says so, in whatever order of positions. */
+class FakeLog {
+  epoch = 1;
+  sweptUpTo = 0;
+  rows: LogRow[] = [];
+
+  add(row: Partial<LogRow> = {}): LogRow {
+    const position = row.position ?? this.rows.length + 1;
+    const { cursor = this.head + 1 } = row;
+    const added: LogRow = { position, cursor, atMs: NOW_MS, kind: 'token', subjectId: `t${position}`, ...row };
+    this.rows.push(added);
+    return added;
+  }
+  get head(): number {
+    return Math.max(0, ...this.rows.map(({ cursor }) => cursor));
+  }
+  get state() {
+    return { epoch: this.epoch, head: this.head };
+  }
+  read(after: number, changes: Partial<LogRead> = {}): LogRead {
+    const rows = this.rows.filter(({ cursor }) => cursor > after);
+    const { state, head: cursor, sweptUpTo } = this;
+    return { state, rows, cursor, isComplete: true, sweptUpTo, ...changes };
+  }
+}
+
+const handles: string[] = [];
+function start(bounds: { streamsPerClient?: number; streams?: number } = {}) {
+  const log = new FakeLog();
+  const rounds = new Rounds({
+    handleOf: (clientId, subject, id) => {
+      handles.push(`${clientId}/${subject}/${id}`);
+      return `${clientId}/${subject}/${id}`;
+    },
+    bounds,
+  });
+  let nonces = 0;
+  const open = (name: string, changes: Partial<NewStream> = {}) =>
+    rounds.open({
+      name,
+      clientId: 'rs',
+      audiences: [API],
+      maxStalenessMs: 30_000,
+      nonce: `n${++nonces}`,
+      resume: undefined,
+      ...changes,
+    });
+  const round = () => {
+    const { round: begun, deliveries } = rounds.begin(log.state);
+    return begun ? [...deliveries, ...rounds.end(begun, log.read(begun.after))] : deliveries;
+  };
+  const begin = () => {
+    const { round: begun } = rounds.begin(log.state);
+    assert.ok(begun);
+    return begun;
+  };
+  return { log, rounds, open, round, begin };
+}
+
+const textOf = (message: StreamMessage): string => {
+  if (message.kind === 'hello') return `hello ${message.cursor} ${message.resumed ? 'resumed' : 'anew'}`;
+  if (message.kind === 'invalidate') return `${message.subject} ${message.handle.split('/')[2]} @${message.cursor}`;
+  return `echo ${message.nonce} @${message.cursor}`;
+};
+/** What one stream was told, in words. */
+const told = (deliveries: readonly Delivery[], stream: string) =>
+  deliveries.filter((delivery) => delivery.stream === stream).flatMap(({ messages }) => messages.map(textOf));
+const ended = (deliveries: readonly Delivery[]) =>
+  deliveries.filter(({ end }) => end !== undefined).map(({ stream, end }) => `${stream} ${end}`);
+
+describe('a round', () => {
+  test('greets, then tells what is dead, then echoes', () => {
+    const { log, open, round, rounds } = start();
+    log.add();
+    open('a');
+    assert.deepEqual(told(round(), 'a'), ['hello 1 anew', 'echo n1 @1']);
+    log.add();
+    log.add({ kind: 'grant' });
+    assert.equal(rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p1' }), 'taken');
+    assert.deepEqual(told(round(), 'a'), ['token t2 @1', 'grant t3 @1', 'echo p1 @3']);
+    assert.deepEqual(round(), [], 'and nothing twice');
+  });
+
+  test('echoes only nonces that arrived before its read began', () => {
+    const { log, open, round, rounds, begin } = start();
+    open('a');
+    round();
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'early' });
+    const begun = begin();
+    const read = log.read(begun.after);
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'late' });
+    log.add(); // committed before `late` arrived, and not in this read
+    assert.deepEqual(told(rounds.end(begun, read), 'a'), ['echo early @0']);
+    assert.equal(rounds.isOwing, true);
+    assert.deepEqual(told(round(), 'a'), ['token t1 @0', 'echo late @1']);
+    assert.equal(rounds.isOwing, false);
+  });
+
+  test('leaves a stream that was opened during its read to the next one', () => {
+    const { log, open, round, rounds, begin } = start();
+    const begun = begin();
+    const read = log.read(begun.after);
+    open('a');
+    log.add();
+    assert.deepEqual(rounds.end(begun, read), []);
+    assert.deepEqual(told(round(), 'a'), ['hello 1 anew', 'echo n1 @1']);
+  });
+
+  test('echoes nothing after a read that is not complete, and says what it brought', () => {
+    const { log, open, round, rounds, begin } = start();
+    open('a');
+    round();
+    log.add();
+    log.add();
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    open('b');
+    const begun = begin();
+    const [first] = log.rows;
+    assert.ok(first);
+    const part = rounds.end(begun, log.read(begun.after, { rows: [first], cursor: 1, isComplete: false }));
+    assert.deepEqual(told(part, 'a'), ['token t1 @0']);
+    assert.deepEqual(told(part, 'b'), []);
+    const rest = round();
+    assert.deepEqual(told(rest, 'a'), ['token t2 @1', 'echo p @2']);
+    assert.deepEqual(told(rest, 'b'), ['hello 2 anew', 'echo n2 @2']);
+  });
+
+  test('that failed echoes nothing; the next one does', () => {
+    const { open, round, rounds, begin, log } = start();
+    open('a');
+    round();
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    const failed = begin();
+    const stale = log.read(failed.after);
+    log.add();
+    assert.deepEqual(told(round(), 'a'), ['token t1 @0', 'echo p @1']);
+    assert.throws(() => rounds.end(failed, stale), /another one was begun/);
+  });
+
+  test('finds no row by its position: one that became visible late is told, one that comes again is not', () => {
+    const { log, open, round, rounds } = start();
+    log.add({ position: 4, cursor: 4 });
+    open('a');
+    round();
+    log.add({ position: 9, cursor: 5 });
+    assert.deepEqual(told(round(), 'a'), ['token t9 @4']);
+    log.add({ position: 2, cursor: 6 }); // an older transaction that committed after it
+    assert.deepEqual(told(round(), 'a'), ['token t2 @5']);
+    // A reader by transactions stands at the oldest still open, and brings what is beyond it again.
+    const standing = (cursor: number) => {
+      const { round: begun } = rounds.begin(log.state);
+      assert.ok(begun);
+      return told(rounds.end(begun, log.read(begun.after, { cursor })), 'a');
+    };
+    log.add({ position: 12, cursor: 8 });
+    assert.deepEqual(standing(6), ['token t12 @6']);
+    log.add({ position: 11, cursor: 7 });
+    assert.deepEqual(standing(6), ['token t11 @6'], 'its transaction is older, its commit is later');
+    assert.deepEqual(standing(8), []);
+  });
+
+  test('reads from where everybody stands, and from where somebody resumes', () => {
+    const { log, open, round, begin } = start();
+    for (let row = 0; row < 5; row++) log.add();
+    open('a');
+    round();
+    log.add();
+    assert.equal(begin().after, 5);
+    open('b', { resume: { epoch: 1, cursor: 2 } });
+    assert.equal(begin().after, 2);
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'a'), ['token t6 @5'], 'what it knows is not told again');
+    const missed = ['token t3 @2', 'token t4 @2', 'token t5 @2', 'token t6 @2'];
+    assert.deepEqual(told(deliveries, 'b'), ['hello 2 resumed', ...missed, 'echo n2 @6']);
+  });
+
+  test('tells each who comes back what he missed, however far back the read went for another', () => {
+    const { log, open, round } = start();
+    for (let row = 0; row < 3; row++) log.add();
+    open('a', { resume: { epoch: 1, cursor: 1 } });
+    open('b', { resume: { epoch: 1, cursor: 2 } });
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'a'), ['hello 1 resumed', 'token t2 @1', 'token t3 @1', 'echo n1 @3']);
+    assert.deepEqual(told(deliveries, 'b'), ['hello 2 resumed', 'token t3 @2', 'echo n2 @3']);
+  });
+
+  test('that went back for somebody and did not come to the end takes nobody else back', () => {
+    const { log, open, round, rounds, begin } = start();
+    for (let row = 0; row < 5; row++) log.add();
+    open('a');
+    round();
+    open('b', { resume: { epoch: 1, cursor: 2 } });
+    const begun = begin();
+    const rows = log.rows.slice(2, 3);
+    assert.deepEqual(rounds.end(begun, log.read(begun.after, { rows, cursor: 3, isComplete: false })), []);
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'a'), []);
+    assert.equal(told(deliveries, 'b').length, 5);
+  });
+
+  test('begins at the head where nobody was greeted before', () => {
+    const { log, open, round, rounds, begin } = start();
+    open('a');
+    round();
+    rounds.close('a');
+    for (let row = 0; row < 3; row++) log.add();
+    open('b');
+    assert.equal(begin().after, 3);
+  });
+});
+
+describe('a stream hears', () => {
+  test('of its audiences, and of what concerns all', () => {
+    const { log, open, round } = start();
+    open('a');
+    open('b', { audiences: ['https://other.example'] });
+    round();
+    log.add({ audience: API });
+    log.add({ audience: 'https://other.example' });
+    log.add({ kind: 'user' });
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'a'), ['token t1 @0', 'user t3 @0']);
+    assert.deepEqual(told(deliveries, 'b'), ['token t2 @0', 'user t3 @0']);
+  });
+
+  test('nothing of a superseded token that ends by itself within its bound, and everything else', () => {
+    const { log, open, round } = start();
+    open('a', { maxStalenessMs: 30_000 });
+    round();
+    const superseded = (leftMs: number) => log.add({ kind: 'superseded', expiresAtMs: NOW_MS + leftMs });
+    superseded(29_999);
+    superseded(30_000);
+    log.add({ kind: 'superseded' }); // its end is not known
+    log.add({ kind: 'token', expiresAtMs: NOW_MS + 1 }); // taken back
+    assert.deepEqual(told(round(), 'a'), ['token t2 @0', 'token t3 @0', 'token t4 @0']);
+  });
+
+  test('handles of its own; one is computed for a row and client, not for a stream', () => {
+    const { log, open, round } = start();
+    for (const name of ['a', 'b', 'c']) open(name);
+    open('d', { clientId: 'other' });
+    round();
+    handles.length = 0;
+    log.add({ audience: API });
+    const deliveries = round();
+    assert.equal(deliveries.length, 4);
+    assert.deepEqual(handles.sort(), ['other/token/t1', 'rs/token/t1']);
+  });
+
+  test('nothing after it was closed, and its place is free again', () => {
+    const { log, open, round, rounds } = start({ streams: 1 });
+    open('a');
+    round();
+    rounds.close('a');
+    rounds.close('a');
+    log.add();
+    assert.deepEqual(round(), []);
+    assert.equal(rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' }), 'unknown');
+    assert.equal(open('b'), 'opened');
+    assert.deepEqual([rounds.size, rounds.isOwing], [1, true]);
+  });
+});
+
+describe('who comes back', () => {
+  const comeBack = (resume: { epoch: number; cursor: number }, prepare: (log: FakeLog) => void = () => {}) => {
+    const { log, open, round } = start();
+    for (let row = 0; row < 5; row++) log.add();
+    prepare(log);
+    open('a', { resume });
+    return told(round(), 'a');
+  };
+
+  test('from the head misses nothing', () => {
+    assert.deepEqual(comeBack({ epoch: 1, cursor: 5 }), ['hello 5 resumed', 'echo n1 @5']);
+  });
+
+  test('from before a swept row begins anew', () => {
+    const sweep = (log: FakeLog) => {
+      log.sweptUpTo = 3;
+    };
+    assert.deepEqual(comeBack({ epoch: 1, cursor: 2 }, sweep), ['hello 5 anew', 'echo n1 @5']);
+    assert.equal(comeBack({ epoch: 1, cursor: 3 }, sweep)[0], 'hello 3 resumed');
+  });
+
+  test('from beyond the head hears the true cursor, which is lower, and stops by itself', () => {
+    assert.deepEqual(comeBack({ epoch: 1, cursor: 6 }), ['hello 5 anew', 'echo n1 @5']);
+  });
+
+  test('from another epoch begins anew', () => {
+    assert.deepEqual(comeBack({ epoch: 2, cursor: 4 }), ['hello 5 anew', 'echo n1 @5']);
+    const raise = (log: FakeLog) => {
+      log.epoch = 2;
+    };
+    assert.deepEqual(comeBack({ epoch: 1, cursor: 4 }, raise), ['hello 5 anew', 'echo n1 @5']);
+  });
+
+  test('from too far back begins anew, and the log is not read from there', () => {
+    const { log, open, round, begin } = start();
+    for (let row = 1; row <= MAX_ROWS + 1; row++) log.add({ position: row, cursor: row });
+    open('a', { resume: { epoch: 1, cursor: 0 } });
+    assert.equal(begin().after, MAX_ROWS + 1);
+    assert.equal(told(round(), 'a')[0], `hello ${MAX_ROWS + 1} anew`);
+    open('b', { resume: { epoch: 1, cursor: 1 } });
+    assert.equal(told(round(), 'b').length, 1 + MAX_ROWS + 1);
+  });
+
+  test('with a cursor that the read did not go back to begins anew', () => {
+    const { log, rounds, open, begin, round } = start();
+    for (let row = 0; row < 5; row++) log.add();
+    open('a');
+    round();
+    const before = begin();
+    assert.equal(before.after, 5);
+    open('b', { resume: { epoch: 1, cursor: 2 } });
+    rounds.end(before, log.read(before.after));
+    assert.equal(told(round(), 'b')[0], 'hello 2 resumed', 'it waits for a read that does');
+  });
+});
+
+describe('a stream ends', () => {
+  test('when its client is disabled, and that client’s streams only', () => {
+    const { log, open, round, rounds } = start();
+    open('a');
+    open('b', { clientId: 'other' });
+    round();
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    log.add({ kind: 'client', subjectId: 'rs' });
+    const deliveries = round();
+    assert.deepEqual(ended(deliveries), ['a client']);
+    assert.deepEqual(told(deliveries, 'a'), ['client rs @0'], 'and no echo');
+    assert.equal(rounds.size, 1);
+  });
+
+  test('not when its client was enabled again before it came back; but it is looked at anew', () => {
+    const { log, open, round } = start();
+    log.add({ kind: 'client', subjectId: 'rs' });
+    open('a', { resume: { epoch: 1, cursor: 0 } });
+    const deliveries = round();
+    assert.deepEqual(ended(deliveries), []);
+    assert.equal(deliveries[0]?.isDoubtful, true);
+  });
+
+  test('when the epoch changes, whoever notices first; one not yet greeted goes on', () => {
+    for (const noticed of ['before the read', 'during the read'] as const) {
+      const { log, open, rounds, round, begin } = start();
+      open('a');
+      round();
+      rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+      open('b', { resume: { epoch: 1, cursor: 0 } });
+      if (noticed === 'before the read') {
+        log.epoch = 2;
+        const deliveries = round();
+        assert.deepEqual(ended(deliveries), ['a epoch'], noticed);
+        assert.deepEqual(told(deliveries, 'b'), ['hello 0 anew', 'echo n2 @0']);
+      } else {
+        const begun = begin();
+        log.epoch = 2;
+        const deliveries = rounds.end(begun, log.read(begun.after));
+        assert.deepEqual(ended(deliveries), ['a epoch'], noticed);
+        assert.deepEqual(told(deliveries, 'b'), [], 'rows of one epoch say nothing of another');
+        assert.deepEqual(told(round(), 'b'), ['hello 0 anew', 'echo n2 @0']);
+      }
+    }
+  });
+
+  test('when an older copy of the store answers, and none opens until the log is where it was', () => {
+    for (const older of [
+      { epoch: 1, rows: 0 },
+      { epoch: 0, rows: 9 },
+    ]) {
+      const { log, open, rounds, round } = start();
+      for (let row = 0; row < 3; row++) log.add();
+      open('a');
+      round();
+      open('b');
+      const whole = log.rows;
+      log.rows = Array.from({ length: older.rows }, (_, at) => ({ ...(whole[0] as LogRow), position: at, cursor: at }));
+      log.epoch = older.epoch;
+      assert.deepEqual(ended(round()).sort(), ['a behind', 'b behind']);
+      assert.deepEqual([rounds.isBehind, rounds.size, open('c')], [true, 0, 'behind']);
+      log.rows = whole;
+      log.epoch = 1;
+      rounds.observe(log.state);
+      assert.equal(rounds.isBehind, false);
+      assert.equal(open('d'), 'opened');
+      assert.deepEqual(told(round(), 'd'), ['hello 3 anew', 'echo n4 @3']);
+    }
+  });
+});
+
+test('an older copy that answers during a read ends the streams, too', () => {
+  const { log, open, rounds, round, begin } = start();
+  log.add();
+  open('a');
+  round();
+  const begun = begin();
+  const read = log.read(begun.after, { state: { epoch: 1, head: 0 } });
+  assert.deepEqual(ended(rounds.end(begun, read)), ['a behind']);
+});
+
+describe('bounds', () => {
+  test('nonces that wait on one stream are few; the same one again is no other', () => {
+    const { open, round, rounds } = start();
+    open('a');
+    round();
+    const pulse = (nonce: string) => rounds.pulse({ stream: 'a', clientId: 'rs', nonce });
+    for (let sent = 0; sent < MAX_NONCES; sent++) assert.equal(pulse(`p${sent}`), 'taken');
+    assert.equal(pulse('p0'), 'taken');
+    for (let sent = 0; sent < 10_000; sent++) assert.equal(pulse(`q${sent}`), 'too_many');
+    assert.equal(told(round(), 'a').length, MAX_NONCES);
+    assert.equal(pulse('r'), 'taken');
+  });
+
+  test('a nonce for another client’s stream is one for none', () => {
+    const { open, round, rounds } = start();
+    open('a');
+    round();
+    assert.equal(rounds.pulse({ stream: 'a', clientId: 'other', nonce: 'p' }), 'unknown');
+    assert.equal(rounds.pulse({ stream: 'z', clientId: 'rs', nonce: 'p' }), 'unknown');
+    assert.equal(rounds.isOwing, false);
+  });
+
+  test('streams are counted by client and in all', () => {
+    const { open, rounds } = start({ streamsPerClient: 2, streams: 3 });
+    assert.deepEqual([open('a'), open('b'), open('c')], ['opened', 'opened', 'too_many_of_client']);
+    rounds.close('a');
+    assert.deepEqual([open('a'), open('c')], ['opened', 'too_many_of_client']);
+    assert.deepEqual([open('d', { clientId: 'x' }), open('e', { clientId: 'y' })], ['opened', 'too_many']);
+  });
+});
+
+test('over random histories no echo overtakes a row that was visible before its nonce', () => {
+  const acts = fc.constantFrom('row', 'row', 'pulse', 'pulse', 'begin', 'end', 'end', 'fail', 'open');
+  fc.assert(
+    fc.property(fc.array(acts, { minLength: 20, maxLength: 120 }), (history) => {
+      const { log, open, rounds } = start();
+      const heard = new Map<string, Set<string>>();
+      const mustHave = new Map<string, string[]>();
+      let under: { round: ReturnType<Rounds['begin']>['round']; read: LogRead } | undefined;
+      let count = 0;
+      let streams = 0;
+      const hear = (deliveries: readonly Delivery[]) => {
+        for (const { stream, messages } of deliveries) {
+          const known = heard.get(stream) ?? new Set();
+          heard.set(stream, known);
+          for (const message of messages) {
+            if (message.kind === 'hello')
+              for (const { subjectId } of log.rows.slice(0, message.cursor)) known.add(subjectId);
+            if (message.kind === 'invalidate') known.add(message.handle.split('/')[2] ?? '');
+            if (message.kind !== 'heartbeat') continue;
+            for (const row of mustHave.get(message.nonce) ?? [])
+              assert.ok(known.has(row), `${row} before ${message.nonce}`);
+          }
+        }
+      };
+      for (const act of history) {
+        const visible = log.rows.map(({ subjectId }) => subjectId);
+        if (act === 'row') log.add();
+        if (act === 'open') {
+          mustHave.set(`n${++streams}`, visible);
+          open(`s${streams}`);
+        }
+        if (act === 'pulse') {
+          const nonce = `p${++count}`;
+          mustHave.set(nonce, visible);
+          rounds.pulse({ stream: `s${1 + (count % Math.max(streams, 1))}`, clientId: 'rs', nonce });
+        }
+        if (act === 'begin') {
+          const { round, deliveries } = rounds.begin(log.state);
+          hear(deliveries);
+          under = round && { round, read: log.read(round.after) };
+        }
+        if (act === 'fail') under = undefined;
+        if (act === 'end' && under?.round) hear(rounds.end(under.round, under.read));
+        if (act === 'end') under = undefined;
+      }
+    }),
+    { numRuns: 300 },
+  );
+});

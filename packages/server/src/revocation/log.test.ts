@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, test } from 'node:test';
+import { openAuthority } from '../testing/testing.ts';
+import { INVALIDATION_RETENTION_MS, InvalidationLog, Revocation, wakeUpsWithinProcess } from './revocation.ts';
+
+const opened = await openAuthority();
+after(opened.close);
+const { authority, clock, store } = opened;
+const { revocation } = authority;
+const log = new InvalidationLog(store);
+
+let head = 0;
+beforeEach(async () => {
+  await append('user', 1);
+  head = (await log.state()).head;
+});
+
+async function append(kind: 'user' | 'token', count: number, untilMs?: number): Promise<void> {
+  await store.write(async (tx) => {
+    for (let row = 0; row < count; row++) {
+      await revocation.append(tx, { kind, subjectId: `${kind}${row}`, ...(untilMs && { untilMs }) });
+    }
+  });
+}
+
+test('a read brings every row after its cursor, page by page, and says where the next one goes on', async () => {
+  await append('token', 2_500);
+  const read = await log.read(head, 10_000);
+  assert.equal(read.rows.length, 2_500);
+  assert.deepEqual([read.isComplete, read.cursor, read.state], [true, head + 2_500, { epoch: 1, head: head + 2_500 }]);
+  assert.deepEqual((await log.read(read.cursor, 10_000)).rows, []);
+  assert.equal((await log.read(read.cursor, 10_000)).cursor, read.cursor);
+});
+
+test('a read that meets its bound says that it is not complete, and loses nothing', async () => {
+  await append('token', 1_700);
+  const first = await log.read(head, 1_500);
+  assert.deepEqual([first.rows.length, first.isComplete], [1_500, false]);
+  const second = await log.read(first.cursor, 1_500);
+  assert.deepEqual([second.rows.length, second.isComplete, second.cursor], [200, true, head + 1_700]);
+});
+
+test('the end of a superseded token is kept; no other row names one', async () => {
+  const expiresAtMs = clock.now() + 5_000;
+  await store.write((tx) => revocation.append(tx, { kind: 'superseded', subjectId: 't', audience: 'a', expiresAtMs }));
+  const [row] = (await log.read(head, 10)).rows;
+  assert.deepEqual([row?.kind, row?.expiresAtMs, row?.audience], ['superseded', expiresAtMs, 'a']);
+});
+
+test('sweeping remembers the highest row it took, whatever the order, and only with what it took', async () => {
+  const sweptUpTo = async () => (await log.read(head, 10)).sweptUpTo;
+  const before = await sweptUpTo();
+  assert.ok(before < head);
+  await append('token', 1, clock.now() + 2);
+  await append('token', 1, clock.now() + 1);
+  await append('user', 1);
+  clock.pass(2);
+  await revocation.sweep(1_000);
+  assert.equal(await sweptUpTo(), head + 2, 'the later row was over first');
+  clock.pass(1);
+  await revocation.sweep(1_000);
+  assert.equal(await sweptUpTo(), head + 2, 'it never falls');
+  await revocation.sweep(1_000);
+  assert.equal(await sweptUpTo(), head + 2);
+  clock.pass(INVALIDATION_RETENTION_MS + 1);
+});
+
+test('a revocation wakes whoever reads, once it can be read, and one that is taken back wakes nobody', async () => {
+  const wakeUps = wakeUpsWithinProcess();
+  const woken: Promise<number>[] = [];
+  wakeUps.onWake(() => woken.push(log.state().then(({ head: seen }) => seen)));
+  const { users, clients, events } = authority;
+  const own = new Revocation({ store, users, clients, events, clock, wakeUps });
+  await assert.rejects(
+    store.write(async (tx) => {
+      await own.append(tx, { kind: 'user', subjectId: 'u' });
+      throw new Error('no');
+    }),
+  );
+  assert.equal(woken.length, 0);
+  await store.write((tx) => own.append(tx, { kind: 'user', subjectId: 'u' }));
+  assert.deepEqual(await Promise.all(woken), [head + 1]);
+});
