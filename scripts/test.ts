@@ -10,6 +10,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { CHROMIUM } from '../test/browser/chromium.ts';
+import { FAKETIME_LIBRARY } from '../test/coherence/faketime.ts';
+import { NGINX } from '../test/scenarios/nginx.ts';
 
 /** What a run of all tests may take on two cores. Past it, people stop running them. */
 const BUDGET_MS = 5 * 60_000;
@@ -28,6 +30,16 @@ const NEEDS = [
     what: 'Chromium',
     present: () => CHROMIUM !== undefined,
     without: 'the pages are not tested in a real browser (apt-get install chromium)',
+  },
+  {
+    what: 'faketime',
+    present: () => FAKETIME_LIBRARY !== undefined,
+    without: 'no wall clock jumps under a running resource server (apt-get install faketime)',
+  },
+  {
+    what: 'nginx',
+    present: () => NGINX !== undefined,
+    without: 'forward-auth is not tested with a real proxy (apt-get install nginx)',
   },
 ];
 

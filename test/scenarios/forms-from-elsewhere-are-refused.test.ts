@@ -90,7 +90,8 @@ const STORIES: Story[] = [
 
 test('SE-07 these are all the forms there are', () => {
   // A client's site may post to the authorization endpoint itself; it answers by redirects and does nothing by itself.
-  const backChannel = /^\/(oauth2\/(token|revoke|introspect|logout|authorize)$|verifier\/|userinfo$|admin(\/|$))/;
+  const backChannel =
+    /^\/(oauth2\/(token|revoke|introspect|logout|authorize)$|verifier\/|userinfo$|forward-auth$|admin(\/|$))/;
   const posts = server.routes.filter(({ method, path }) => method === 'POST' && !backChannel.test(path));
   assert.deepEqual(posts.map(({ path }) => path).sort(), STORIES.map(({ path }) => path).sort());
 });

@@ -10,7 +10,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ['revocation', 'sessions'],
   ['tokens'],
   ['login', 'authorization', 'grants', 'identity', 'introspection', 'discovery'],
-  ['cleartext', 'alarms', 'push', 'feed', 'webhooks'],
+  ['cleartext', 'forward-auth', 'alarms', 'push', 'feed', 'webhooks'],
   ['admin', 'health'],
 ];
 
@@ -33,6 +33,7 @@ export const PACKAGE_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   verifier: ['protocol'],
   browser: ['protocol'],
   console: ['protocol'],
+  sidecar: ['protocol', 'verifier'],
   testkit: ['protocol', 'server'],
 };
 

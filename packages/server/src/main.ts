@@ -2,6 +2,7 @@
 /** The process: where words, environment, streams and signals come from and where the exit code goes. The only file that touches it. */
 import process from 'node:process';
 import { run } from './cli/cli.ts';
+import { runProgram } from './world/program.ts';
 import { systemTimers } from './world/timers.ts';
 
 /** Whatever a dependency creates without saying a mode is for its owner only. */
@@ -65,4 +66,5 @@ process.exitCode = await run({
     process.on('uncaughtException', listener); // rejections that nobody handles arrive here, too
   },
   exitNow: (code) => process.exit(code),
+  runProgram: (path, words) => runProgram(process.execPath, [...process.execArgv, path, ...words]),
 });

@@ -16,6 +16,7 @@ import { grantCommands } from './grants.ts';
 import { keyCommands } from './keys.ts';
 import { printable } from './output.ts';
 import { type Failure, failureOf } from './refusals.ts';
+import { sidecarCommand } from './sidecar.ts';
 import { start } from './start.ts';
 import { storeCommands } from './stores.ts';
 import type { Terminal } from './terminal.ts';
@@ -64,6 +65,7 @@ export function commandLine(terminal: Terminal, ended: (exitCode: number) => voi
     .description('The authority: OAuth 2, OpenID Connect and login by mail, with tokens that survive a leaked key.')
     .version(version)
     .exitOverride()
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => {
@@ -79,6 +81,7 @@ export function commandLine(terminal: Terminal, ended: (exitCode: number) => voi
     .command('start')
     .description('run the server until it is asked to stop')
     .action(async () => ended(await start(terminal, version)));
+  sidecarCommand(program, terminal, ended);
   for (const add of COMMANDS) add(program, terminal);
   return program;
 }

@@ -1,4 +1,5 @@
 import type { Environment } from '../config/config.ts';
+import type { RunningProgram } from '../world/program.ts';
 
 /** What a command is given of its process. main.ts makes the real one, a test its own. */
 export interface Terminal {
@@ -17,6 +18,8 @@ export interface Terminal {
   /** Calls the listener with an error that nothing caught. */
   onCrash(listener: (error: unknown) => void): void;
   exitNow(code: number): void;
+  /** Runs another module of Node's, as this process itself is run. */
+  runProgram(path: string, words: readonly string[]): RunningProgram;
 }
 
 export interface Output {

@@ -5,6 +5,9 @@ export class FakeTerminal {
   stdout = '';
   stderr = '';
   readonly exits: number[] = [];
+  /** Words of each program that was started; it runs until it is asked to stop, and ends with `programEnds`. */
+  readonly programs: (readonly string[])[] = [];
+  programEnds = 0;
   readonly #stops: (() => void)[] = [];
   readonly #crashes: ((error: unknown) => void)[] = [];
 
@@ -27,6 +30,11 @@ export class FakeTerminal {
       onStop: (listener) => void this.#stops.push(listener),
       onCrash: (listener) => void this.#crashes.push(listener),
       exitNow: (code) => void this.exits.push(code),
+      runProgram: (path, given) => {
+        this.programs.push([path, ...given]);
+        const { promise: ended, resolve } = Promise.withResolvers<number>();
+        return { ended, askToStop: () => resolve(this.programEnds) };
+      },
     };
   }
 
