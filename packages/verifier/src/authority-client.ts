@@ -6,10 +6,11 @@ import {
   MAX_CHECK_BATCH,
   type ReportRequest,
 } from '@countersign/protocol';
+import type { Breaker } from './breaker.ts';
 import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
-import { isObject } from './json.ts';
+import { isCount, isObject } from './json.ts';
 import { atEndOfTurn } from './world.ts';
 
 const CHECKING = 'Checking tokens with the authority';
@@ -23,70 +24,93 @@ export type RecordAnswer =
 
 interface Waiting {
   question: Question;
-  resolve(answer: RecordAnswer): void;
+  resolve(answer: RecordReading): void;
   reject(error: unknown): void;
 }
 
+/** An answer, and the epoch of the store it came from. */
+export interface RecordReading {
+  epoch: number;
+  record: RecordAnswer;
+}
+
+/** Calls under way at once. While so many run, questions gather: fewer and larger batches, where the authority is slow. */
+const MAX_CALLS_IN_FLIGHT = 8;
+
+/** Questions that wait for a call. Past it the authority is far behind; refusing at once beats answering too late. */
+const MAX_WAITING = 10_000;
+
 /**
  * Asks the authority for records and hands it evidence. Questions of one turn of the event loop travel together, up to
- * `MAX_CHECK_BATCH`; each is still asked after its own token arrived, so batching never shows an older truth. What waits is
- * bounded by the requests being served, each for one time limit at most.
+ * `MAX_CHECK_BATCH`; each is still asked after its own token arrived, so batching never shows an older truth.
  */
 export class AuthorityClient {
   readonly #discovery: Discovery;
   readonly #connection: AuthorityConnection;
+  readonly #breaker: Breaker;
   #waiting: Waiting[] = [];
-  /** The highest store epoch seen. It never falls, so a lower one is an old copy of the store, revocations missing. */
-  #epoch = 0;
+  #isScheduled = false;
+  #callsInFlight = 0;
 
-  constructor(parts: { discovery: Discovery; connection: AuthorityConnection }) {
+  constructor(parts: { discovery: Discovery; connection: AuthorityConnection; breaker: Breaker }) {
     this.#discovery = parts.discovery;
     this.#connection = parts.connection;
+    this.#breaker = parts.breaker;
   }
 
   /** @throws AuthorityError where no believable answer came in time. */
-  check(question: Question): Promise<RecordAnswer> {
+  check(question: Question): Promise<RecordReading> {
+    const refusal = this.#crowded() ?? this.#breaker.refusal();
+    if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) atEndOfTurn(() => this.#flush());
       this.#waiting.push({ question, resolve, reject });
+      this.#schedule();
     });
   }
 
   /** Hands over a token as evidence. The authority verifies it itself; its answer says nothing. @throws AuthorityError */
-  async report(token: string): Promise<void> {
+  async report(body: ReportRequest): Promise<void> {
     const { countersign_report_endpoint: url } = await this.#discovery.metadata();
-    const body: ReportRequest = { token };
     await this.#connection.call({ url, doing: 'Reporting a token to the authority', body });
   }
 
+  #crowded(): AuthorityError | undefined {
+    if (this.#waiting.length < MAX_WAITING) return undefined;
+    return new AuthorityError(
+      'authority_unreachable',
+      `${CHECKING}: too many checks wait for it. It is slow, or away.`,
+    );
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#callsInFlight >= MAX_CALLS_IN_FLIGHT) return;
+    this.#isScheduled = true;
+    atEndOfTurn(() => this.#flush());
+  }
+
   #flush(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (let start = 0; start < waiting.length; start += MAX_CHECK_BATCH) {
-      void this.#ask(waiting.slice(start, start + MAX_CHECK_BATCH));
+    this.#isScheduled = false;
+    while (this.#waiting.length > 0 && this.#callsInFlight < MAX_CALLS_IN_FLIGHT) {
+      void this.#ask(this.#waiting.splice(0, MAX_CHECK_BATCH));
     }
   }
 
+  /** Never rejects: whatever goes wrong goes to those who wait. */
   async #ask(batch: readonly Waiting[]): Promise<void> {
+    this.#callsInFlight++;
     try {
       const { countersign_check_endpoint: url } = await this.#discovery.metadata();
       const body: CheckRequest = { tokens: batch.map(({ question }) => question) };
-      const response = parseCheckResponse(await this.#connection.call({ url, doing: CHECKING, body }), body);
-      this.#noteEpoch(response.epoch);
-      for (const [index, answer] of response.answers.entries()) batch[index]?.resolve(answer);
+      const { epoch, answers } = parseCheckResponse(await this.#connection.call({ url, doing: CHECKING, body }), body);
+      this.#breaker.succeeded();
+      for (const [index, record] of answers.entries()) batch[index]?.resolve({ epoch, record });
     } catch (error) {
+      this.#breaker.failed(error);
       for (const { reject } of batch) reject(error);
+    } finally {
+      this.#callsInFlight--;
+      if (this.#waiting.length > 0) this.#schedule();
     }
-  }
-
-  #noteEpoch(epoch: number): void {
-    if (epoch < this.#epoch) {
-      throw new AuthorityError(
-        'authority_epoch_went_back',
-        `${CHECKING}: its store is older than one it answered from before. Finish the restore as documented; nothing is accepted until then.`,
-      );
-    }
-    this.#epoch = epoch;
   }
 }
 
@@ -136,10 +160,6 @@ function parseHandles(value: unknown): Handles {
 
 function isTextOrAbsent(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 function invalid(what: string): AuthorityError {

@@ -43,9 +43,44 @@ export class AuthorityConnection {
     return this.#exchange(call, { authorization: this.#authorization });
   }
 
+  /** A call that the authority may answer with 409: `conflict`. */
+  async post(call: Call & { body: object }): Promise<'done' | 'conflict'> {
+    const { status } = await this.#send(call, { authorization: this.#authorization });
+    if (status === 409) return 'conflict';
+    refuseFailure(call.doing, status);
+    return 'done';
+  }
+
+  /** An answer without end, as this resource server. Ends with `signal`, by the authority, or by the network. */
+  async open(call: Call & { signal: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
+    let response: Response;
+    try {
+      response = await this.#fetch(call.url, {
+        redirect: 'error',
+        signal: call.signal,
+        headers: { accept: 'text/event-stream', authorization: this.#authorization },
+      });
+    } catch (cause) {
+      throw unreachable(call.doing, cause);
+    }
+    try {
+      refuseFailure(call.doing, response.status);
+      if (response.body && response.headers.get('content-type')?.startsWith('text/event-stream')) return response.body;
+    } catch (error) {
+      await discard(response);
+      throw error;
+    }
+    await discard(response);
+    throw new AuthorityError('authority_answer_invalid', `${call.doing}: the answer is no event stream.`);
+  }
+
   async #exchange(call: Call, headers: Record<string, string>): Promise<unknown> {
-    let status: number;
-    let text: string | undefined;
+    const { status, text } = await this.#send(call, headers);
+    refuseFailure(call.doing, status);
+    return parseJson(call.doing, text);
+  }
+
+  async #send(call: Call, headers: Record<string, string>): Promise<{ status: number; text: string | undefined }> {
     try {
       const response = await this.#fetch(call.url, {
         redirect: 'error',
@@ -58,13 +93,19 @@ export class AuthorityConnection {
               body: JSON.stringify(call.body),
             }),
       });
-      status = response.status;
-      text = await readLimited(response);
+      return { status: response.status, text: await readLimited(response) };
     } catch (cause) {
       throw unreachable(call.doing, cause);
     }
-    refuseFailure(call.doing, status);
-    return parseJson(call.doing, text);
+  }
+}
+
+/** Lets go of a body that nobody reads, or its socket would stay open. */
+async function discard(response: Response): Promise<void> {
+  try {
+    await response.body?.cancel();
+  } catch {
+    // It had ended by itself.
   }
 }
 

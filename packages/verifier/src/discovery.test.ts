@@ -9,6 +9,8 @@ const METADATA = {
   countersign_check_endpoint: 'https://login.example/t1/verifier/check',
   countersign_report_endpoint: 'https://login.example/t1/verifier/report',
   countersign_keys_endpoint: 'https://login.example/t1/verifier/keys',
+  countersign_stream_endpoint: 'https://login.example/t1/verifier/stream',
+  countersign_pulse_endpoint: 'https://login.example/t1/verifier/pulse',
 };
 
 test('MD-02 the well-known segment stands between the host and the path of the issuer', () => {
@@ -33,7 +35,7 @@ test('MD-06 another issuer is refused, however alike', () => {
 });
 
 test('MD-06 endpoints on another origin, without TLS or missing are refused', () => {
-  for (const name of ['countersign_check_endpoint', 'countersign_report_endpoint', 'countersign_keys_endpoint']) {
+  for (const name of Object.keys(METADATA).filter((member) => member !== 'issuer')) {
     for (const endpoint of [
       'https://evil.example/check',
       'https://login.example:444/check',
@@ -73,7 +75,11 @@ test('metadata is read once; after a failure again when a second is over', async
       return new Response(JSON.stringify(METADATA), { status });
     },
   });
-  const discovery = new Discovery({ issuer: ISSUER, connection, clock: { now: () => nowMs } });
+  const discovery = new Discovery({
+    issuer: ISSUER,
+    connection,
+    clock: { now: () => nowMs, monotonicMs: () => nowMs },
+  });
   await assert.rejects(discovery.metadata(), { code: 'authority_unreachable' });
   status = 200;
   nowMs = 999;

@@ -7,8 +7,6 @@ import type { VerifierClock } from './world.ts';
 /** After a failure nobody asks again for a second: an authority that starts up must not meet a herd. */
 const RETRY_PAUSE_MS = 1000;
 
-const ENDPOINTS = ['countersign_check_endpoint', 'countersign_report_endpoint', 'countersign_keys_endpoint'] as const;
-
 /** Where the authority's endpoints are, read once from its metadata (RFC 8414), on first use, and kept. */
 export class Discovery {
   #metadata: VerifierMetadata | undefined;
@@ -62,21 +60,22 @@ export function parseMetadata(answer: unknown, issuer: string): VerifierMetadata
     throw invalid('it names another issuer than the configured one. The two must be the same string, slash for slash');
   }
   const { origin } = new URL(issuer);
-  const [check, report, keys] = ENDPOINTS.map((name) => {
-    const endpoint = members[name];
-    if (typeof endpoint !== 'string') throw invalid(`it has no ${name}. Is this a Countersign authority?`);
-    const url = URL.parse(endpoint);
+  const endpoint = (name: keyof VerifierMetadata): string => {
+    const value = members[name];
+    if (typeof value !== 'string') throw invalid(`it has no ${name}. Is this a Countersign authority?`);
+    const url = URL.parse(value);
     if (url?.protocol !== 'https:' || url.origin !== origin || url.username !== '' || url.password !== '') {
       throw invalid(`its ${name} is not an https URL on the origin of the issuer`);
     }
-    return endpoint;
-  });
-  if (!check || !report || !keys) throw invalid('an endpoint is empty');
+    return value;
+  };
   return {
     issuer,
-    countersign_check_endpoint: check,
-    countersign_report_endpoint: report,
-    countersign_keys_endpoint: keys,
+    countersign_check_endpoint: endpoint('countersign_check_endpoint'),
+    countersign_report_endpoint: endpoint('countersign_report_endpoint'),
+    countersign_keys_endpoint: endpoint('countersign_keys_endpoint'),
+    countersign_stream_endpoint: endpoint('countersign_stream_endpoint'),
+    countersign_pulse_endpoint: endpoint('countersign_pulse_endpoint'),
   };
 }
 

@@ -5,7 +5,10 @@ import { EvidenceReporter } from './evidence.ts';
 test('thirty reports of one key a minute, then they are counted only', async () => {
   let nowMs = 0;
   const sent: string[] = [];
-  const evidence = new EvidenceReporter({ send: async (token) => void sent.push(token), clock: { now: () => nowMs } });
+  const evidence = new EvidenceReporter({
+    send: async ({ token }) => void sent.push(token),
+    clock: { now: () => nowMs, monotonicMs: () => nowMs },
+  });
   const report = async (kid: string) => {
     evidence.report({ kid, token: 'x' });
     await evidence.settled();
@@ -25,7 +28,7 @@ test('thirty reports of one key a minute, then they are counted only', async () 
 test('eight reports under way at most', async () => {
   const finish: (() => void)[] = [];
   const send = () => new Promise<void>((resolve) => finish.push(resolve));
-  const evidence = new EvidenceReporter({ send, clock: { now: () => 0 } });
+  const evidence = new EvidenceReporter({ send, clock: { now: () => 0, monotonicMs: () => 0 } });
   for (let i = 0; i < 9; i++) evidence.report({ kid: 'a', token: 'x' });
   assert.equal(finish.length, 8);
   for (const each of finish) each();
@@ -34,7 +37,10 @@ test('eight reports under way at most', async () => {
 });
 
 test('a report that fails is counted and disturbs nobody', async () => {
-  const evidence = new EvidenceReporter({ send: () => Promise.reject(new Error('away')), clock: { now: () => 0 } });
+  const evidence = new EvidenceReporter({
+    send: () => Promise.reject(new Error('away')),
+    clock: { now: () => 0, monotonicMs: () => 0 },
+  });
   evidence.report({ kid: 'a', token: 'x' });
   await evidence.settled();
   assert.deepEqual(evidence.counts(), { sent: 0, failed: 1, suppressed: 0 });

@@ -1,3 +1,4 @@
+import type { ReportRequest } from '@countersign/protocol';
 import type { VerifierClock } from './world.ts';
 
 /** Evidence of one key a minute: an alarm needs one piece; a flood of forgeries must not become a flood of reports. */
@@ -16,32 +17,39 @@ export interface EvidenceCounts {
 
 /**
  * Hands tokens that prove a leaked key to the authority, beside the request that brought them: it neither waits for the
- * report nor fails with it. Limited per key and in parallel; what the limits hold back is counted.
+ * report nor fails with it. Limited per key and in parallel; what the limits hold back is counted, here and with the next report
+ * of that key.
  */
 export class EvidenceReporter {
-  readonly #send: (token: string) => Promise<void>;
+  readonly #send: (report: ReportRequest) => Promise<void>;
   readonly #clock: VerifierClock;
   /** Keyed by `kid`, of published keys only (a report follows a good signature), so it stays small. */
-  readonly #windows = new Map<string, { startedAtMs: number; count: number }>();
+  readonly #windows = new Map<string, { startedAtMs: number; count: number; suppressed: number }>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #counts: EvidenceCounts = { sent: 0, failed: 0, suppressed: 0 };
 
-  constructor(parts: { send: (token: string) => Promise<void>; clock: VerifierClock }) {
+  constructor(parts: { send: (report: ReportRequest) => Promise<void>; clock: VerifierClock }) {
     this.#send = parts.send;
     this.#clock = parts.clock;
   }
 
-  report(evidence: { kid: string; token: string }): void {
-    if (this.#inFlight.size >= MAX_IN_FLIGHT || !this.#takeTurn(evidence.kid)) {
+  report({ kid, token }: { kid: string; token: string }): void {
+    const window = this.#windowOf(kid);
+    if (this.#inFlight.size >= MAX_IN_FLIGHT || window.count >= MAX_REPORTS_PER_KEY) {
       this.#counts.suppressed++;
+      window.suppressed++;
       return;
     }
-    const flight = this.#send(evidence.token).then(
+    window.count++;
+    const { suppressed } = window;
+    window.suppressed = 0;
+    const flight = this.#send({ token, ...(suppressed > 0 && { suppressed }) }).then(
       () => {
         this.#counts.sent++;
       },
       () => {
         this.#counts.failed++;
+        window.suppressed += suppressed;
       },
     );
     this.#inFlight.add(flight);
@@ -57,15 +65,15 @@ export class EvidenceReporter {
     await Promise.all(this.#inFlight);
   }
 
-  #takeTurn(kid: string): boolean {
-    const now = this.#clock.now();
-    let window = this.#windows.get(kid);
-    if (!window || now < window.startedAtMs || now - window.startedAtMs >= WINDOW_MS) {
-      window = { startedAtMs: now, count: 0 };
-      this.#windows.set(kid, window);
+  #windowOf(kid: string): { startedAtMs: number; count: number; suppressed: number } {
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#windows.get(kid);
+    const window = known ?? { startedAtMs: nowMs, count: 0, suppressed: 0 };
+    if (!known) this.#windows.set(kid, window);
+    if (nowMs - window.startedAtMs >= WINDOW_MS) {
+      window.startedAtMs = nowMs;
+      window.count = 0;
     }
-    if (window.count >= MAX_REPORTS_PER_KEY) return false;
-    window.count++;
-    return true;
+    return window;
   }
 }

@@ -1,40 +1,42 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import { importKeys } from './keys.ts';
+import type { AuthorityConnection } from './connection.ts';
+import type { Discovery } from './discovery.ts';
+import { importKeys, KeyRing } from './keys.ts';
 import { newSigningKey, publish } from './testing/fake-authority.ts';
 
 const invalid = { code: 'authority_answer_invalid' };
 const good = publish(newSigningKey('ES256'));
 
-test('keys of the three algorithms are read, with what the authority says of them', async () => {
+test('keys of the three algorithms are read, with what the authority says of them', () => {
   const keys = [good, publish(newSigningKey('Ed25519')), publish(newSigningKey('RS256', 'compromised'))];
-  const read = await importKeys({ keys });
+  const read = importKeys({ keys });
   assert.deepEqual(
     [...read.values()].map(({ kid, alg, status }) => ({ kid, alg, status })),
     keys.map(({ kid, alg, status }) => ({ kid, alg, status })),
   );
 });
 
-test('an algorithm of a later version is passed over', async () => {
-  const read = await importKeys({ keys: [good, { ...good, kid: 'later', alg: 'ML-DSA-65', jwk: { kty: 'AKP' } }] });
+test('an algorithm of a later version is passed over', () => {
+  const read = importKeys({ keys: [good, { ...good, kid: 'later', alg: 'ML-DSA-65', jwk: { kty: 'AKP' } }] });
   assert.deepEqual([...read.keys()], [good.kid]);
 });
 
-test('a document that is none is refused', async () => {
+test('a document that is none is refused', () => {
   for (const answer of [null, [], {}, { keys: {} }, { keys: [null] }, { keys: Array(101).fill(good) }]) {
-    await assert.rejects(importKeys(answer), invalid);
+    assert.throws(() => importKeys(answer), invalid);
   }
 });
 
-test('JT-14 private members and repeated kids are refused', async () => {
+test('JT-14 private members and repeated kids are refused', () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  await assert.rejects(importKeys({ keys: [{ ...good, jwk: privateKey.export({ format: 'jwk' }) }] }), invalid);
-  await assert.rejects(importKeys({ keys: [{ ...good, jwk: { kty: 'oct', k: 'AAAA' } }] }), invalid);
-  await assert.rejects(importKeys({ keys: [good, good] }), invalid);
+  assert.throws(() => importKeys({ keys: [{ ...good, jwk: privateKey.export({ format: 'jwk' }) }] }), invalid);
+  assert.throws(() => importKeys({ keys: [{ ...good, jwk: { kty: 'oct', k: 'AAAA' } }] }), invalid);
+  assert.throws(() => importKeys({ keys: [good, good] }), invalid);
 });
 
-test('JT-05 a key that is not for the algorithm it names is refused', async () => {
+test('JT-05 a key that is not for the algorithm it names is refused', () => {
   const rsa = publish(newSigningKey('RS256'));
   const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
   for (const entry of [
@@ -48,12 +50,48 @@ test('JT-05 a key that is not for the algorithm it names is refused', async () =
     { ...good, kid: '' },
     { ...good, jwk: 'x' },
   ]) {
-    await assert.rejects(importKeys({ keys: [entry] }), invalid);
+    assert.throws(() => importKeys({ keys: [entry] }), invalid);
   }
 });
 
-test('JT-15 an RSA key below 2048 bits is refused', async () => {
+test('JT-15 an RSA key below 2048 bits is refused', () => {
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const entry = { kid: 'k', alg: 'RS256', status: 'good', jwk: publicKey.export({ format: 'jwk' }) };
-  await assert.rejects(importKeys({ keys: [entry] }), invalid);
+  assert.throws(() => importKeys({ keys: [entry] }), invalid);
+});
+
+test('a key taken back while the keys are read calls for another read, and an older read never replaces a newer one', async () => {
+  const asked: ((answer: unknown) => void)[] = [];
+  const ring = new KeyRing({
+    discovery: { metadata: async () => ({ countersign_keys_endpoint: 'x' }) } as unknown as Discovery, // all it reads of it
+    connection: { call: () => new Promise((resolve) => asked.push(resolve)) } as unknown as AuthorityConnection, // the same
+    clock: { now: () => 0, monotonicMs: () => 0 },
+    audience: 'api',
+  });
+  const answer = (status: 'good' | 'compromised') => ({ keys: [{ ...good, status }], audiences: ['api'] });
+  const statusOf = async () => (await ring.find(good.kid))?.status;
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const loading = ring.load();
+  await turn();
+  asked.shift()?.(answer('good'));
+  await loading;
+
+  const unknown = ring.find('unknown'); // begins a read of its own, which takes long
+  await turn();
+  const late = asked.shift();
+  ring.takenBack();
+  await turn();
+  const first = asked.shift();
+  ring.takenBack();
+  ring.takenBack();
+  first?.(answer('good'));
+  await turn();
+  assert.equal(asked.length, 1, 'one more read for both');
+  asked.shift()?.(answer('compromised'));
+  await turn();
+  assert.equal(await statusOf(), 'compromised');
+  late?.(answer('good'));
+  await unknown;
+  assert.equal(await statusOf(), 'compromised');
+  assert.equal(asked.length, 0);
 });

@@ -1,5 +1,5 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { VerifierKey } from '@countersign/protocol';
-import { importJWK } from 'jose';
 import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
@@ -14,6 +14,12 @@ const REFETCH_PAUSE_MS = 30_000;
 /** Where nothing was ever read, a failed start is tried again sooner. */
 const FIRST_LOAD_PAUSE_MS = 1000;
 
+/** Keys are read again after this time: signature-only verification learns of a compromised key even without a stream. */
+const MAX_AGE_MS = 5 * 60_000;
+
+/** Renewals come by the stream or by age, never by a caller's input. */
+const RENEWAL_PAUSE_MS = 1000;
+
 /** More keys than this are never published: a handful a purpose. */
 const MAX_KEYS = 100;
 
@@ -27,7 +33,7 @@ const SECRET_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 export interface VerificationKey {
   kid: string;
   alg: VerifierKey['alg'];
-  key: CryptoKey;
+  key: KeyObject;
   /** A compromised key still proves a signature; whether the token is good, the record decides. */
   status: VerifierKey['status'];
 }
@@ -35,14 +41,22 @@ export interface VerificationKey {
 type Keys = ReadonlyMap<string, VerificationKey>;
 
 /**
- * The authority's access-token keys. Read on first use, kept, and read again for a `kid` that is not among them, once per
- * `REFETCH_PAUSE_MS` for all callers together. A key that the authority withdraws may stay here: withdrawing it is the
- * record's work, which is asked for every token.
+ * The authority's access-token keys. Read on first use, kept, and read again for a `kid` that is not among them (once per
+ * `REFETCH_PAUSE_MS` for all callers together), when the stream tells of a key taken back, and when they are old. A key that the
+ * authority withdraws may stay here for a while: where the record is asked, that is what withdraws it.
  */
 export class KeyRing {
   #keys: Keys | undefined;
+  #readAtMs = 0;
+  /** How often a key was taken back, as far as is known, and with how many of them the keys in hand were read. */
+  #takenBack = 0;
+  #readWith = 0;
+  #isReading = false;
+  readonly #clock: VerifierClock;
+  readonly #work: () => Promise<Keys>;
   readonly #firstLoad: PacedFlight<Keys>;
   readonly #refetch: PacedFlight<Keys>;
+  readonly #renewal: PacedFlight<Keys>;
 
   constructor(parts: {
     discovery: Discovery;
@@ -51,15 +65,23 @@ export class KeyRing {
     audience: string;
   }) {
     const { clock } = parts;
+    this.#clock = clock;
     const work = async () => {
       const { countersign_keys_endpoint: url } = await parts.discovery.metadata();
+      const takenBack = this.#takenBack;
       const answer = await parts.connection.call({ url, doing: 'Reading the keys of the authority' });
       assertServes(answer, parts.audience);
-      this.#keys = await importKeys(answer);
-      return this.#keys;
+      const keys = importKeys(answer);
+      if (this.#keys && takenBack < this.#readWith) return this.#keys; // overtaken by a newer read
+      this.#keys = keys;
+      this.#readWith = takenBack;
+      this.#readAtMs = clock.monotonicMs();
+      return keys;
     };
+    this.#work = work;
     this.#firstLoad = new PacedFlight({ clock, pauseMs: FIRST_LOAD_PAUSE_MS, work });
     this.#refetch = new PacedFlight({ clock, pauseMs: REFETCH_PAUSE_MS, work });
+    this.#renewal = new PacedFlight({ clock, pauseMs: RENEWAL_PAUSE_MS, work });
   }
 
   /** Reads the keys where that was not done yet. @throws AuthorityError */
@@ -70,7 +92,41 @@ export class KeyRing {
   /** The key of this name, or undefined where the authority has none. @throws AuthorityError where it could not be asked. */
   async find(kid: string): Promise<VerificationKey | undefined> {
     if (!this.#keys) return (await this.#firstLoad.run()).get(kid);
+    if (this.#isOutdated || this.#clock.monotonicMs() - this.#readAtMs > MAX_AGE_MS) this.#refresh();
     return this.#keys.get(kid) ?? (await this.#refetch.run()).get(kid);
+  }
+
+  /**
+   * A key was taken back, or may have been: whatever was read before now may not know. Reads at once, whatever the pause: this
+   * comes by the authority's own word. Where that fails, the next use tries again.
+   */
+  takenBack(): void {
+    this.#takenBack++;
+    if (this.#keys) this.#readUntilCurrent();
+  }
+
+  get #isOutdated(): boolean {
+    return this.#readWith < this.#takenBack;
+  }
+
+  /** One read at a time; a word that came during one calls for another. */
+  #readUntilCurrent(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#work().then(
+      () => {
+        this.#isReading = false;
+        if (this.#isOutdated) this.#readUntilCurrent();
+      },
+      () => {
+        this.#isReading = false;
+      },
+    );
+  }
+
+  /** Reads the keys again beside whatever goes on. Where that fails, those known stay: the next use tries again. */
+  #refresh(): void {
+    if (!this.#isReading) this.#renewal.run().catch(() => undefined);
   }
 }
 
@@ -78,12 +134,12 @@ export class KeyRing {
  * Reads the keys document. An algorithm this version does not know is passed over: an authority may be newer than its
  * verifiers. Everything else that is not as it should be refuses the whole document.
  */
-export async function importKeys(answer: unknown): Promise<Keys> {
+export function importKeys(answer: unknown): Keys {
   const list: unknown = typeof answer === 'object' && answer !== null && 'keys' in answer ? answer.keys : undefined;
   if (!Array.isArray(list) || list.length > MAX_KEYS) throw invalid('it has no list of keys, or an endless one');
   const keys = new Map<string, VerificationKey>();
   for (const entry of list) {
-    const key = await importKey(entry);
+    const key = importKey(entry);
     if (!key) continue;
     if (keys.has(key.kid)) throw invalid('two keys have the same kid');
     keys.set(key.kid, key);
@@ -104,7 +160,7 @@ function assertServes(answer: unknown, audience: string): void {
   );
 }
 
-async function importKey(entry: unknown): Promise<VerificationKey | undefined> {
+function importKey(entry: unknown): VerificationKey | undefined {
   if (!isObject(entry) || typeof entry.kid !== 'string' || entry.kid === '' || !isObject(entry.jwk)) {
     throw invalid('a key has no kid or no jwk');
   }
@@ -114,12 +170,12 @@ async function importKey(entry: unknown): Promise<VerificationKey | undefined> {
   }
   if (status !== 'good' && status !== 'compromised') throw invalid('a key has an unknown status');
   if (!isAllowedAlgorithm(alg)) return undefined;
-  const key = await importPublicJwk(jwk, alg);
+  const key = importPublicJwk(jwk, alg);
   if (!key) throw invalid('a key cannot be read, or is not for the algorithm it names');
   return { kid, alg, key, status };
 }
 
-async function importPublicJwk(jwk: Record<string, unknown>, alg: VerifierKey['alg']): Promise<CryptoKey | undefined> {
+function importPublicJwk(jwk: Record<string, unknown>, alg: VerifierKey['alg']): KeyObject | undefined {
   if (jwk.alg !== undefined && jwk.alg !== alg) return undefined;
   if (jwk.use !== undefined && jwk.use !== 'sig') return undefined;
   const members: Record<string, string> = {};
@@ -130,10 +186,9 @@ async function importPublicJwk(jwk: Record<string, unknown>, alg: VerifierKey['a
   if (members.kty !== { ES256: 'EC', Ed25519: 'OKP', RS256: 'RSA' }[alg]) return undefined;
   if (members.crv !== { ES256: 'P-256', Ed25519: 'Ed25519', RS256: undefined }[alg]) return undefined;
   try {
-    const key = await importJWK(members, alg);
-    if (key instanceof Uint8Array || key.type !== 'public') return undefined;
-    const bits: unknown = 'modulusLength' in key.algorithm ? key.algorithm.modulusLength : undefined;
-    return typeof bits === 'number' && bits < MIN_RSA_BITS ? undefined : key;
+    const key = createPublicKey({ key: members, format: 'jwk' });
+    const bits = key.asymmetricKeyDetails?.modulusLength;
+    return bits !== undefined && bits < MIN_RSA_BITS ? undefined : key;
   } catch {
     return undefined;
   }

@@ -20,7 +20,7 @@ export class PacedFlight<T> {
   run(): Promise<T> {
     const last = this.#last;
     if (last && (!last.settled || this.#isWithinPause(last.startedAtMs))) return last.outcome;
-    const flight = { outcome: this.#work(), startedAtMs: this.#clock.now(), settled: false };
+    const flight = { outcome: this.#work(), startedAtMs: this.#clock.monotonicMs(), settled: false };
     const settle = () => {
       flight.settled = true;
     };
@@ -29,9 +29,7 @@ export class PacedFlight<T> {
     return flight.outcome;
   }
 
-  /** A clock that was set back ends the pause: waiting for it to catch up could take hours. */
   #isWithinPause(startedAtMs: number): boolean {
-    const elapsedMs = this.#clock.now() - startedAtMs;
-    return elapsedMs >= 0 && elapsedMs < this.#pauseMs;
+    return this.#clock.monotonicMs() - startedAtMs < this.#pauseMs;
   }
 }

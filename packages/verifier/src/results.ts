@@ -5,18 +5,24 @@ import type { RefusalCode, UnavailableCode } from './errors.ts';
  * Claims of an accepted token, without the entropy bucket: it has done its work, and what an application logs or passes on
  * must not hold it.
  */
-export type VerifiedClaims = Omit<AccessTokenClaims, 'eb'>;
+export type VerifiedClaims = Readonly<Omit<AccessTokenClaims, 'eb'>>;
 
 /** The outcome of a verification: accepted, refused, or not decidable now. */
 export type VerifyResult = Accepted | Refused | Unavailable;
 
 export interface Accepted {
   kind: 'accepted';
+  /**
+   * What the acceptance rests on: signature and record, or (mode `offline`) the signature alone, which whoever holds a leaked
+   * key can make.
+   */
+  basis: 'record' | 'signature';
+  /** Read-only, at run time too: it may be the same object for every request with this token. */
   claims: VerifiedClaims;
-  /** Opaque names for grouping, different for each resource server. */
-  handles: Handles;
-  /** Milliseconds of life left, by the authority's clock, when it answered. */
-  expiresInMs: number;
+  /** Opaque names for grouping, different for each resource server. None on the basis of a signature alone. */
+  handles?: Handles;
+  /** End of the token's life by the authority's word, in Unix milliseconds of this machine; without it, by the token's `exp`. */
+  expiresAtMs: number;
 }
 
 export interface Refused {

@@ -15,7 +15,9 @@ import {
   type VerifierKey,
 } from '@countersign/protocol';
 import { CompactSign } from 'jose';
+import type { Mode } from '../options.ts';
 import { selfSignedCertificate } from './certificates.ts';
+import { FakeStreams } from './fake-streams.ts';
 
 export const AUDIENCE = 'https://api.example';
 export const CREDENTIALS = { clientId: 'oauth2client_api:1', clientSecret: 'a secret+with/odd:characters' };
@@ -34,7 +36,10 @@ interface TokenRecord {
   expMs: number;
 }
 
-const HANDLES: Handles = { token: 't1', grant: 'g1', client: 'c1', user: 'u1', key: 'k1' };
+/** Each token has a grant of its own; all have one client, user and key. */
+export function handlesOf(jti: string): Handles {
+  return { token: `t-${jti}`, grant: `g-${jti}`, client: 'c1', user: 'u1', key: 'k1' };
+}
 
 export class FakeAuthority {
   readonly issuer: string;
@@ -51,6 +56,7 @@ export class FakeAuthority {
     endpoint: string,
     body: unknown,
   ) => { status?: number; headers?: Record<string, string>; body?: unknown } | undefined = () => undefined;
+  readonly streams = new FakeStreams();
   readonly #server: Server;
 
   constructor(server: Server, path: string) {
@@ -59,7 +65,12 @@ export class FakeAuthority {
     server.on('request', async (request, response) => {
       let text = '';
       for await (const chunk of request) text += chunk;
-      const endpoint = request.url?.split('/').at(-1) ?? '';
+      const endpoint = request.url?.split('?')[0]?.split('/').at(-1) ?? '';
+      const isStream = endpoint === 'stream' && request.headers.authorization === EXPECTED_AUTHORIZATION;
+      if (isStream && !this.intercept(endpoint, {})) {
+        this.streams.open({ url: request.url ?? '', response, epoch: this.epoch });
+        return;
+      }
       const truth = this.#answer({ url: request.url ?? '', authorization: request.headers.authorization, text });
       const lie = this.intercept(endpoint, truth.body);
       response.writeHead(lie?.status ?? truth.status, { 'content-type': 'application/json', ...lie?.headers });
@@ -68,14 +79,21 @@ export class FakeAuthority {
     });
   }
 
-  /** Options of a verifier for this authority. */
+  /** Options of a verifier for this authority, with both clocks steered by `nowMs`. */
   options() {
     return {
       issuer: this.issuer,
       audience: AUDIENCE,
       credentials: CREDENTIALS,
-      clock: { now: () => this.nowMs },
+      mode: 'strict' as Mode,
+      clock: { now: () => this.nowMs, monotonicMs: () => this.nowMs },
     };
+  }
+
+  /** Takes a token back: the record says so from now on, and every stream is told. */
+  revoke(token: string): void {
+    this.record(token, 'revoked');
+    this.streams.invalidate('token', handlesOf(String(payloadOf(token).jti)).token);
   }
 
   key(index = 0): SigningKey {
@@ -140,6 +158,8 @@ export class FakeAuthority {
           countersign_check_endpoint: `${this.issuer}/verifier/check`,
           countersign_report_endpoint: `${this.issuer}/verifier/report`,
           countersign_keys_endpoint: `${this.issuer}/verifier/keys`,
+          countersign_stream_endpoint: `${this.issuer}/verifier/stream`,
+          countersign_pulse_endpoint: `${this.issuer}/verifier/pulse`,
         },
       };
     }
@@ -159,6 +179,8 @@ export class FakeAuthority {
         this.seen.reports.push(token);
         return { status: 202, body: {} };
       }
+      case '/verifier/pulse':
+        return { status: this.streams.pulse(JSON.parse(request.text)) ? 202 : 409, body: {} };
       default:
         return { status: 404, body: {} };
     }
@@ -169,13 +191,16 @@ export class FakeAuthority {
     if (!record) return { jti, verdict: 'unknown' };
     if (record.digest !== digest) return { jti, verdict: 'tampered' };
     if (record.verdict !== 'live') return { jti, verdict: record.verdict };
-    return { jti, verdict: 'live', expires_in_ms: Math.max(0, record.expMs - this.nowMs), handles: HANDLES };
+    return { jti, verdict: 'live', expires_in_ms: Math.max(0, record.expMs - this.nowMs), handles: handlesOf(jti) };
   }
 }
 
 /** One identity for all fakes of a process, which trusts it from here on. */
 const identity = selfSignedCertificate(Date.now());
 setDefaultCACertificates([...getCACertificates('default'), identity.certificate]);
+
+/** For other processes, which must be told to trust it. PEM. */
+export const CA_CERTIFICATE = identity.certificate;
 
 /** Starts one on a free port of loopback. */
 export async function startFakeAuthority(path = ''): Promise<FakeAuthority> {
