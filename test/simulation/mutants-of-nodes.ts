@@ -1,0 +1,102 @@
+/** Faults of the authority's side that the simulation must see. */
+import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, spoil } from './mutant.ts';
+
+export const MUTANTS_OF_NODES: readonly Mutant[] = [
+  {
+    name: 'echo before read',
+    spoilings: [spoil(ROUNDS, 'arrivedAfter < round.number;', 'arrivedAfter <= round.number;')],
+    breaks: ['staleness'],
+    seed: 136,
+  },
+  {
+    name: 'stream opened during a read takes part in it',
+    spoilings: [spoil(ROUNDS, 'stream.openedAfter < round.number', 'stream.openedAfter <= round.number')],
+    breaks: ['liveness', 'staleness'],
+    seed: 339,
+  },
+  {
+    name: 'echo after an incomplete read',
+    spoilings: [
+      spoil(
+        ROUNDS,
+        'read.isComplete ? [...this.#owed].filter((stream) => stream.openedAfter < round.number) : []',
+        '[...this.#owed].filter((stream) => stream.openedAfter < round.number)',
+      ),
+    ],
+    breaks: ['staleness'],
+    seed: 16,
+  },
+  {
+    name: 'cursor by sequence',
+    spoilings: [],
+    reading: 'sequence',
+    breaks: ['staleness'],
+    seed: 5,
+  },
+  {
+    name: 'resume past retention',
+    spoilings: [spoil(ROUNDS, ' && cursor >= read.sweptUpTo', '')],
+    breaks: ['staleness'],
+    seed: 20,
+  },
+  {
+    name: 'resume from where the node stands',
+    spoilings: [
+      spoil(
+        ROUNDS,
+        'row.cursor > cursor && concerns(row, stream)',
+        'row.cursor > this.#cursor && concerns(row, stream)',
+      ),
+    ],
+    breaks: ['staleness'],
+    seed: 4,
+  },
+  {
+    name: 'resumed whatever the read began after',
+    spoilings: [spoil(ROUNDS, ' && cursor >= round.after', ''), FEW_ROWS],
+    breaks: ['staleness'],
+    seed: 4,
+  },
+  {
+    name: 'resumed in another epoch',
+    spoilings: [
+      spoil(ROUNDS, 'return epoch === round.epoch && cursor', 'return cursor'),
+      spoil(
+        COHERENCE,
+        'if (hello.epoch > this.#epoch) this.#forgetEpoch(hello.epoch);',
+        'if (hello.epoch > this.#epoch) this.#epoch = hello.epoch;',
+      ),
+    ],
+    breaks: ['dead is final', 'staleness'],
+    seed: 12,
+  },
+  {
+    name: 'rows that were brought once are never new',
+    spoilings: [
+      spoil(ROUNDS, '!this.#brought.has(row.position)', 'row.position > Math.max(0, ...this.#brought.keys())'),
+    ],
+    breaks: ['staleness'],
+    seed: 5,
+  },
+  {
+    name: 'invalidations that name where the read ends',
+    spoilings: [
+      spoil(
+        ROUNDS,
+        'const saying = new Saying(this.#handleOf, this.#cursor);\n    const fresh',
+        'const saying = new Saying(this.#handleOf, read.cursor);\n    const fresh',
+      ),
+    ],
+    breaks: ['staleness'],
+    seed: 180,
+  },
+  {
+    name: 'epoch change told by nobody',
+    spoilings: [
+      spoil(COHERENCE, 'answer.epoch > this.#epoch ? this.#enterEpoch(answer.epoch, now) : []', '[]'),
+      spoil(ROUNDS, "this.#endAll('epoch', (stream) => stream.hasHello)", '[]'),
+    ],
+    breaks: ['staleness', 'dead is final'],
+    seed: 4,
+  },
+];

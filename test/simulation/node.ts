@@ -1,0 +1,220 @@
+/**
+ * One node of the authority: drives the real `Rounds` as push.ts does, and answers checks. Each read takes its time, and what it
+ * shows is the store at one moment within. The node forgets everything when it restarts.
+ */
+import type { Handles, StreamMessage, Verdict } from '@countersign/protocol';
+import type { Delivery, NewStream, Rounds } from '../../packages/server/src/push/rounds.ts';
+import type { Agenda } from './agenda.ts';
+import type { Chance } from './chance.ts';
+import { EPOCH_MS } from './clocks.ts';
+import type { Cores } from './cores.ts';
+import type { Store, Truth } from './store.ts';
+
+/** Where a node writes what one stream says. */
+export interface Outlet {
+  write(messages: readonly StreamMessage[]): void;
+  end(why: string): void;
+}
+
+/** A slow half of a read takes so long at most. */
+const MAX_SLOW_MS = 1_500;
+
+export interface Reply {
+  epoch: number;
+  verdict: Verdict;
+  expiresInMs: number;
+  handles: Handles;
+  /** Since when an older copy of the store has been in place, where it was that one that said so and no epoch tells. */
+  oldSinceMs: number | undefined;
+}
+
+/** How the world treats nodes. */
+export interface NodeConditions {
+  typicalReadMs: number;
+  /** Share of half reads that are slow. */
+  slow: number;
+  /** Share of reads that fail. */
+  failing: number;
+  /** Share of reads that bring a page only. */
+  paging: number;
+  pollMs: number;
+}
+
+export interface Surroundings {
+  agenda: Agenda;
+  chance: Chance;
+  store: Store;
+  cores: Cores;
+  conditions: NodeConditions;
+  oldSinceMs: () => number | undefined;
+  note: (what: string) => void;
+}
+
+export class Node {
+  readonly name: string;
+  readonly #world: Surroundings;
+  #rounds: Rounds;
+  #outlets = new Map<string, Outlet>();
+  /** Counts lives: what was under way in an earlier one comes to nothing. */
+  #life = 0;
+  #streams = 0;
+  #isReading = false;
+  #isAskedAgain = false;
+  isUp = true;
+
+  constructor(name: string, world: Surroundings) {
+    this.name = name;
+    this.#world = world;
+    this.#rounds = this.#newRounds();
+    this.#poll();
+  }
+
+  get streams(): number {
+    return this.#rounds.size;
+  }
+
+  stop(): void {
+    this.isUp = false;
+    this.#life++;
+    for (const outlet of this.#outlets.values()) outlet.end('restart');
+    this.#outlets.clear();
+    this.#isReading = false;
+  }
+
+  start(): void {
+    this.#rounds = this.#newRounds();
+    this.isUp = true;
+  }
+
+  /** The name of the stream, told to the verifier by its hello only. */
+  open(asked: Omit<NewStream, 'name'>, outlet: Outlet): string | undefined {
+    if (!this.isUp) return undefined;
+    this.#deliver(this.#rounds.observe(this.#world.store.state()));
+    const name = `${this.name}.${this.#life}.${this.#streams++}`;
+    if (this.#rounds.open({ ...asked, name }) !== 'opened') return undefined;
+    this.#outlets.set(name, outlet);
+    this.wake();
+    return name;
+  }
+
+  close(stream: string): void {
+    this.#rounds.close(stream);
+    this.#outlets.delete(stream);
+  }
+
+  pulse(pulse: { stream: string; clientId: string; nonce: string }): 'taken' | 'unknown' | 'too_many' | 'down' {
+    if (!this.isUp) return 'down';
+    const taken = this.#rounds.pulse(pulse);
+    if (taken === 'taken') this.wake();
+    return taken;
+  }
+
+  /** Reads soon. */
+  wake(): void {
+    this.#isAskedAgain = true;
+    if (this.#isReading || !this.isUp || this.#rounds.size === 0) return;
+    this.#isReading = true;
+    this.#isAskedAgain = false;
+    const { agenda, store, chance, conditions } = this.#world;
+    const life = this.#life;
+    agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} looks at the log`, () => {
+      const state = store.state();
+      agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} begins a round`, () => {
+        if (life !== this.#life) return;
+        const { round, deliveries } = this.#rounds.begin(state);
+        this.#deliver(deliveries);
+        if (!round || chance.is(conditions.failing)) this.#rest();
+        else this.#read(round, life);
+      });
+    });
+  }
+
+  #read(round: Parameters<Rounds['end']>[0], life: number): void {
+    const { agenda, store, chance, conditions } = this.#world;
+    agenda.after(this.#readMs(), `${this.name} reads`, () => {
+      const read = store.read(
+        round.after,
+        chance.is(conditions.paging) ? chance.whole(0, 3) : Number.POSITIVE_INFINITY,
+      );
+      agenda.after(this.#readMs(), `${this.name} ends a round`, () => {
+        if (life !== this.#life) return;
+        this.#deliver(this.#rounds.end(round, read));
+        this.#rest();
+      });
+    });
+  }
+
+  /** Half a read. Now and then the store is slow. */
+  #readMs(): number {
+    const { chance, conditions } = this.#world;
+    const slowMs = chance.is(conditions.slow) ? chance.between(0, MAX_SLOW_MS) : 0;
+    return chance.delayMs(conditions.typicalReadMs / 2) + slowMs;
+  }
+
+  #rest(): void {
+    this.#isReading = false;
+    if (this.#isAskedAgain || this.#rounds.isOwing) {
+      this.#world.agenda.after(5, `${this.name} reads again`, () => this.wake());
+    }
+  }
+
+  /** What wakes is only faster: the log is looked at in any case. */
+  #poll(): void {
+    this.#world.agenda.after(this.#world.conditions.pollMs, `${this.name} polls`, () => {
+      this.wake();
+      this.#poll();
+    });
+  }
+
+  /** A check has arrived. Its read begins now. */
+  check(token: Truth, clientId: string, reply: (answer: Reply) => void): void {
+    const { agenda, store, chance, conditions } = this.#world;
+    const life = this.#life;
+    agenda.after(chance.delayMs(conditions.typicalReadMs / 2), `${this.name} reads the record of ${token.jti}`, () => {
+      if (!this.isUp || life !== this.#life || chance.is(conditions.failing)) return;
+      const verdict = store.verdict(token.jti, agenda.nowMs);
+      const expiresInMs = Math.floor(token.expiresAtMs - agenda.nowMs);
+      const answer = { epoch: store.epoch, verdict, expiresInMs, handles: handlesFor(clientId, token) };
+      const oldSinceMs = this.#world.oldSinceMs();
+      agenda.after(chance.delayMs(conditions.typicalReadMs / 2), `${this.name} answers a check`, () => {
+        if (life === this.#life) reply({ ...answer, oldSinceMs });
+      });
+    });
+  }
+
+  #deliver(deliveries: readonly Delivery[]): void {
+    for (const { stream, messages, end } of deliveries) {
+      const outlet = this.#outlets.get(stream);
+      if (!outlet) continue;
+      if (messages.length > 0) outlet.write(messages);
+      if (!end) continue;
+      this.#world.note(`${this.name} ends ${stream}: ${end}`);
+      this.#outlets.delete(stream);
+      outlet.end(end);
+    }
+  }
+
+  #newRounds(): Rounds {
+    return new this.#world.cores.Rounds({ handleOf: handleFor });
+  }
+}
+
+/** Unix seconds, as a token says them. */
+export function expiresAtSeconds(token: Truth): number {
+  return (EPOCH_MS + token.expiresAtMs) / 1_000;
+}
+
+export function handleFor(clientId: string, subject: keyof Handles, id: string): string {
+  return `${clientId}/${subject}/${id}`;
+}
+
+export function handlesFor(clientId: string, { subjects }: Truth): Handles {
+  const { token, grant, client, user, key } = subjects;
+  return {
+    token: handleFor(clientId, 'token', token),
+    grant: handleFor(clientId, 'grant', grant),
+    client: handleFor(clientId, 'client', client),
+    user: handleFor(clientId, 'user', user),
+    key: handleFor(clientId, 'key', key),
+  };
+}
