@@ -1,6 +1,7 @@
 /**
  * `npm run build`: emits what is published, JavaScript and declarations in each package's dist/. Nothing else needs it: sources
- * run as they stand. Ends by starting each command once from what was emitted, so that a package which cannot run is not built.
+ * run as they stand. Ends by looking for each subpath and starting each command once from what was emitted, so that a package which
+ * cannot run is not built.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,6 +12,7 @@ interface Manifest {
   name: string;
   version: string;
   bin?: Record<string, string>;
+  exports?: Record<string, Record<string, string>>;
   dependencies?: Record<string, string>;
 }
 
@@ -34,6 +36,7 @@ const packages = inOrder(
 for (const built of packages) {
   emit(built);
   copyData(built.folder);
+  findSubpaths(built);
   finishCommands(built);
   console.log(`built ${built.manifest.name} ${built.manifest.version}`);
 }
@@ -77,6 +80,13 @@ function emit({ folder, manifest }: Package): void {
 function copyData(folder: string): void {
   for (const path of globSync('**/*.{sql,css}', { cwd: join(folder, 'src') })) {
     cpSync(join(folder, 'src', path), join(folder, 'dist', path));
+  }
+}
+
+function findSubpaths({ folder, manifest }: Package): void {
+  for (const [subpath, targets] of Object.entries(manifest.exports ?? {})) {
+    const missing = Object.values(targets).find((path) => !existsSync(join(folder, path)));
+    if (missing) fail(`${manifest.name} offers ${subpath} as ${missing}, which is not there`);
   }
 }
 

@@ -20,7 +20,12 @@ const TABLE = `${root}/scripts/standards.tsv`;
 const PAGE = `${root}/docs/standards-status.md`;
 
 /** Names stand in test files and, for tests made from tables, in the modules beside them. */
-const TESTS = ['packages/*/src/**/*.test.ts', 'test/**/*.ts', 'examples/*/src/**/*.test.ts'];
+const TESTS = [
+  'packages/*/src/**/*.test.ts',
+  'packages/*/src/**/*conformance.ts',
+  'test/**/*.ts',
+  'examples/*/src/**/*.test.ts',
+];
 /** The rules about the tree have ids of their own, in examples of what they refuse. */
 const NOT_TESTS = /^test\/tidy\/examples\.ts$/;
 /** A string that begins with an id: the name of a test. */

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { type Clock, localCertificate, systemRandom } from '@countersign/server';
+import { localCertificate, systemRandom } from '@countersign/server';
 import {
   type Browser,
   DEFAULT_AUDIENCE,
@@ -169,7 +169,7 @@ function genuineStock(given: Pick<Scene, 'server' | 'app' | 'freshTokens' | 'fre
 /** The example API over TLS. Reports run beside the answers, so what is still under way is counted. */
 export async function openApi(server: TestServer, { client, secret }: Registered) {
   let underWay = 0;
-  const clock: Clock = server.clock;
+  const { clock } = server;
   const verifier = createVerifier({
     issuer: server.issuer,
     audience: DEFAULT_AUDIENCE,
