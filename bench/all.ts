@@ -4,13 +4,17 @@
  */
 import { availableParallelism } from 'node:os';
 import { benchMemory } from './memory.ts';
+import { benchRevocation } from './revocation.ts';
 import { benchStore } from './store.ts';
 import { benchTokens } from './tokens.ts';
+import { benchVerify } from './verify.ts';
 
 const BENCHES = [
   ['Store: refresh rotations, one commit each and grouped', benchStore],
   ['Tokens over HTTPS, beside oidc-provider with its in-memory adapter', benchTokens],
+  ['Revocation: from its answer to refusal by 200 verifiers', benchRevocation],
   ['Memory of an authority', benchMemory],
+  ['Verification in a resource server, beside other libraries', () => benchVerify()],
 ] as const;
 
 const cores = availableParallelism();

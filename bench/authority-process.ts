@@ -77,6 +77,11 @@ answerCalls(
       clientId: client.id,
       clientSecret: secret ?? '',
     }),
+    async resourceServer() {
+      const registration = { name: 'Fleet', isConfidential: true, audience: AUDIENCE, resourceServerFor: [AUDIENCE] };
+      const added = await authority.clients.add({ ...registration, redirectUris: [], grantTypes: [], scopes: [] });
+      return { audience: AUDIENCE, clientId: added.client.id, clientSecret: added.secret ?? '' };
+    },
     refreshTokens: (count) => Promise.all(Array.from({ length: count }, () => beginGrant())),
     usage,
   },

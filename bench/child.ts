@@ -6,6 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LoadOrder, LoadResult } from './load-process.ts';
+import type { Fleet, Learnt, Refused } from './revocation-process.ts';
 
 export interface ServerFacts {
   readonly tokenEndpoint: string;
@@ -28,8 +29,15 @@ export interface Calls {
   facts(): ServerFacts;
   /** Makes grants and gives the refresh token of each. */
   refreshTokens(count: number): string[];
+  /** Registers a resource server for the tokens that the benchmark's client obtains. */
+  resourceServer(): { readonly audience: string; readonly clientId: string; readonly clientSecret: string };
   usage(): Usage;
   load(order: LoadOrder): LoadResult;
+  openVerifiers(fleet: Fleet): void;
+  learn(token: string): Learnt;
+  /** Begins to verify a token again and again, in each verifier until that one refuses it. */
+  watch(token: string): void;
+  refusals(): Refused[];
 }
 
 type Handlers = { [Name in keyof Calls]?: (...given: Parameters<Calls[Name]>) => unknown };
