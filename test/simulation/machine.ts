@@ -210,11 +210,14 @@ export class Machine {
     this.#mustNotLive(waiting, code);
   }
 
-  /** A token that lives is refused only where something kept the answer away. */
+  /** A token that lives is refused only where something kept the answer away, or the check that it joined was asked of another copy. */
   #mustNotLive({ token, startedMs, named }: Waiting, why: string): void {
     const { agenda, storeTroubleMs } = this.#world;
     const isAlive = token.deadAtMs > agenda.nowMs && token.expiresAtMs > agenda.nowMs + EXPIRY_MARGIN_MS;
-    const wasHindered = this.#link.troubleMs >= startedMs || storeTroubleMs() >= startedMs || this.#core.hasGoneBack;
+    const wasHindered =
+      this.#link.troubleMs >= startedMs ||
+      storeTroubleMs() + MAX_ATTEMPTS * CHECK_TIMEOUT_MS >= startedMs ||
+      this.#core.hasGoneBack;
     const wasOvertaken = this.#subscription.timesNamed(token) - named >= MAX_ATTEMPTS;
     if (!isAlive || wasHindered || wasOvertaken) return;
     throw new Breach('liveness', `${this.name} refuses ${token.jti} (${why}) at ${agenda.nowMs.toFixed(1)}`);

@@ -9,12 +9,6 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     seed: 136,
   },
   {
-    name: 'stream opened during a read takes part in it',
-    spoilings: [spoil(ROUNDS, 'stream.openedAfter < round.number', 'stream.openedAfter <= round.number')],
-    breaks: ['liveness', 'staleness'],
-    seed: 339,
-  },
-  {
     name: 'echo after an incomplete read',
     spoilings: [
       spoil(

@@ -125,6 +125,18 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     seed: 6,
   },
   {
+    name: 'dead verdict that was long under way passed over',
+    spoilings: [
+      spoil(
+        COHERENCE,
+        "if (record.kind !== 'live') {",
+        "if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'again' }; if (record.kind !== 'live') {",
+      ),
+    ],
+    breaks: ['dead is final'],
+    seed: 30_172,
+  },
+  {
     name: 'dead verdict overtaken by a live one',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
     spoilings: [spoil(RECEIVED, '|| (this.#last.get(`verdict ${key}`) ?? 0) > mark', '')],
@@ -154,7 +166,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
       ),
     ],
     breaks: ['dead is final', 'staleness', 'expiry'],
-    seed: 2,
+    seed: 1,
   },
   {
     name: 'flight never ended',

@@ -98,12 +98,17 @@ export interface HelloMessage {
   resumed: boolean;
 }
 
-/** What is dead from now on: every token whose handle of this kind is `handle`. */
+/** What is not to be believed any more: every token whose handle of this kind is `handle`. */
 export interface InvalidateMessage {
   kind: 'invalidate';
   cursor: number;
   subject: keyof Handles;
   handle: string;
+  /**
+   * True: each of these tokens is dead for good and may be refused without asking. False: the record says what is left, because the
+   * token was superseded and has its overlap, or because others of that user, client or key may live.
+   */
+  final: boolean;
 }
 
 /** Echo of a nonce. */

@@ -56,8 +56,8 @@ class Bench {
     return this.hears({ kind: 'heartbeat', nonce: this.nonces.shift() ?? 'none', cursor });
   }
 
-  invalidate(subject: keyof Handles, handle: string, cursor = 10): readonly Action[] {
-    return this.hears({ kind: 'invalidate', cursor, subject, handle });
+  invalidate(subject: keyof Handles, handle: string, cursor = 10, final = false): readonly Action[] {
+    return this.hears({ kind: 'invalidate', cursor, subject, handle, final });
   }
 
   lost(): void {
@@ -121,7 +121,7 @@ describe('a hit', () => {
     assert.equal(bench.hit, 'good');
   });
 
-  test('EB-08 ends where the authority said, counted from when it was asked', () => {
+  test('EB-08 IN-05 ends where the authority said, counted from when it was asked', () => {
     const bench = new Bench().lease();
     const flight = bench.core.begin(bench.now);
     bench.nowMs += 400;
@@ -155,6 +155,25 @@ describe('a hit', () => {
   }
 });
 
+describe('an invalidation', () => {
+  test('EB-08 that is final leaves a tombstone: the token is refused without asking, also when its check is under way', () => {
+    const bench = new Bench().lease();
+    bench.check();
+    const flight = bench.core.begin(bench.now);
+    bench.invalidate('token', HANDLES.token, 11, true);
+    assert.deepEqual(bench.core.recall('digest', bench.now), { kind: 'dead', verdict: 'revoked' });
+    assert.equal(bench.answer(flight), 'again');
+    assert.deepEqual(bench.core.recall('digest', bench.now), { kind: 'dead', verdict: 'revoked' });
+  });
+
+  test('EB-06 that is not final leaves none: a superseded token has its overlap, and the record says how long', () => {
+    const bench = new Bench().lease();
+    bench.check();
+    bench.invalidate('token', HANDLES.token, 11, false);
+    assert.equal(bench.core.recall('digest', bench.now), undefined);
+  });
+});
+
 describe('a check', () => {
   test('EB-08 that an invalidation overtook proves nothing: the revocation came while the answer was under way', () => {
     const bench = new Bench().lease();
@@ -182,6 +201,19 @@ describe('a check', () => {
       bench.wallAheadMs = suspendedMs;
       assert.equal(bench.answer(flight), 'again');
     }
+  });
+
+  test('EB-08 that found its token dead counts, however long it was under way', () => {
+    const bench = new Bench().lease();
+    bench.check();
+    const flight = bench.core.begin(bench.now);
+    bench.wallAheadMs = 60_000;
+    assert.equal(bench.hit, undefined);
+    bench.reconnect({ resumed: true });
+    bench.echo();
+    assert.equal(bench.hit, 'good');
+    assert.equal(bench.answer(flight, { kind: 'revoked' }), 'revoked');
+    assert.equal(bench.hit, undefined);
   });
 
   test('EB-08 whose token ended while the answer was under way is of an expired one', () => {

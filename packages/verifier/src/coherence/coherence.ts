@@ -159,14 +159,15 @@ export class Coherence<Value> {
 
   #decide(flight: Flight, answer: Answer<Value>, now: Moment): Decision {
     const { key, record } = answer;
-    // An answer that was long under way (a suspended machine, a full buffer) may be older than the bound allows.
-    if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'again' };
+    // Dead is final, however long the word of it was under way.
     if (record.kind !== 'live') {
       this.#entries.forget(key);
-      this.#received.add('verdict', key); // dead is final: a check that was sent before this answer says nothing any more
+      this.#received.add('verdict', key); // a check that was sent before this answer says nothing any more
       if (flight.generation === this.#generation) this.#negatives.put(key, record.kind, now);
       return { kind: record.kind };
     }
+    // An answer that was long under way (a suspended machine, a full buffer) may be older than the bound allows.
+    if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'again' };
     if (this.#received.hasSince(flight.mark, { key, handles: record.handles })) return { kind: 'again' };
     // It may have ended while the answer was under way, whose word of it was the authority's at the latest then.
     if (ageMs(flight.sentAt, now) >= record.expiresInMs) return { kind: 'expired' };
@@ -248,7 +249,7 @@ export class Coherence<Value> {
     if (this.#state !== 'open') return this.#giveUp(now); // whatever comes before the hello is no stream of ours
     if (message.cursor < this.#cursor) return this.#stopService(now);
     this.#cursor = message.cursor;
-    if (message.kind === 'invalidate') return this.#apply(message);
+    if (message.kind === 'invalidate') return this.#apply(message, now);
     if (this.#lease.echoed(message.nonce, now)) this.#reconnection.succeeded();
     return [];
   }
@@ -290,9 +291,12 @@ export class Coherence<Value> {
     return hello.resumed ? [] : [{ kind: 'read_keys' }];
   }
 
-  #apply({ subject, handle }: InvalidateMessage): Action[] {
+  /** What is dead for good is refused from here on without asking: mass revocation must not become a mass of checks. */
+  #apply({ subject, handle, final }: InvalidateMessage, now: Moment): Action[] {
     this.#received.add(subject, handle);
-    this.#entries.invalidate(subject, handle);
+    this.#entries.invalidate(subject, handle, ({ key }) => {
+      if (final) this.#negatives.put(key, 'revoked', now);
+    });
     return subject === 'key' ? [{ kind: 'read_keys' }] : [];
   }
 

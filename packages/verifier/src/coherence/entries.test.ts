@@ -38,9 +38,9 @@ test('EB-08 a token is held once, however its signature is spelled', () => {
   assert.equal(entries.size, 1);
   entries.put(entry('b', { of: { token: 'other' } }), always);
   assert.equal(entries.size, 1);
-  entries.invalidate('token', 'same');
+  entries.invalidate('token', 'same', () => {});
   assert.equal(known(entries, 'b'), 'b', 'the name it had before is nobody’s');
-  entries.invalidate('token', 'other');
+  entries.invalidate('token', 'other', () => {});
   assert.equal(entries.size, 0);
 });
 
@@ -52,11 +52,11 @@ for (const subject of ['token', 'grant', 'user', 'client', 'key'] as const) {
       entries.put(entry(name, { of: { [subject]: 'dead' } }), always);
     entries.put(entry('d', { of: { [subject]: 'good' } }), always);
     entries.put(entry('e', { of: { user: 'u', grant: 'g' } }), always);
-    entries.invalidate(subject, 'nobody');
+    entries.invalidate(subject, 'nobody', () => {});
     assert.equal(entries.size, isSingle ? 3 : 5);
-    entries.invalidate(subject, 'dead');
+    entries.invalidate(subject, 'dead', () => {});
     assert.equal(known(entries, 'abcde'), 'de');
-    entries.invalidate(subject, 'dead');
+    entries.invalidate(subject, 'dead', () => {});
     assert.equal(known(entries, 'abcde'), 'de');
   });
 }
@@ -69,7 +69,7 @@ test('a group that lost members still names those it has', () => {
   entries.forget('b');
   assert.equal(known(entries, 'abc'), 'c');
   entries.put(entry('d', { of: { user: 'u' } }), always);
-  entries.invalidate('user', 'u');
+  entries.invalidate('user', 'u', () => {});
   assert.equal(entries.size, 0);
 });
 

@@ -83,17 +83,24 @@ export class Entries<Value> {
     for (const group of [entry.handles.grant, entry.handles.user]) if (group !== undefined) this.#join(group, entry);
   }
 
-  /** Forgets whatever an invalidation names. Clients and keys are looked for in all entries: it happens once in a long while. */
-  invalidate(subject: keyof Handles, handle: string): void {
+  /**
+   * Forgets whatever an invalidation names, and tells of each. Clients and keys are looked for in all entries: it happens once in a
+   * long while.
+   */
+  invalidate(subject: keyof Handles, handle: string, onForgotten: (entry: Entry<Value>) => void): void {
+    const forget = (entry: Entry<Value>) => {
+      this.#remove(entry);
+      onForgotten(entry);
+    };
     if (subject === 'token') {
       const entry = this.#byToken.get(handle);
-      if (entry) this.#remove(entry);
+      if (entry) forget(entry);
     } else if (subject === 'client' || subject === 'key') {
-      for (const entry of this.#byKey.values()) if (entry.handles[subject] === handle) this.#remove(entry);
+      for (const entry of this.#byKey.values()) if (entry.handles[subject] === handle) forget(entry);
     } else {
       const members = this.#byGroup.get(handle);
-      if (members instanceof Set) for (const entry of [...members]) this.#remove(entry);
-      else if (members) this.#remove(members);
+      if (members instanceof Set) for (const entry of [...members]) forget(entry);
+      else if (members) forget(members);
     }
   }
 

@@ -8,7 +8,7 @@ const MAX_NEGATIVES = 10_000;
 
 export type DeadVerdict = Exclude<Verdict, 'live'>;
 
-/** Tokens that the record called dead, for a moment. Kept apart from the live ones, so that none can be taken for the other. */
+/** Tokens that the record or a push called dead, for a moment. Kept apart from the live ones, so that none can be taken for the other. */
 export class Negatives {
   readonly #byKey = new Map<string, { verdict: DeadVerdict; untilMs: number }>();
 

@@ -7,7 +7,7 @@ const invalid = { code: 'authority_answer_invalid' };
 
 const MESSAGES: readonly StreamMessage[] = [
   { kind: 'hello', stream: 'ström-1', epoch: 3, cursor: 7, resumed: true },
-  { kind: 'invalidate', cursor: 8, subject: 'grant', handle: 'händle' },
+  { kind: 'invalidate', cursor: 8, subject: 'grant', handle: 'händle', final: true },
   { kind: 'heartbeat', nonce: 'AAAAAAAAAAAAAAAAAAAAAA', cursor: 8 },
 ];
 
@@ -49,7 +49,7 @@ test('members of a later version are passed over', () => {
 
 test('a known event that is not as it should be ends the stream, for what it would have said is lost', () => {
   const hello = { stream: 's', epoch: 1, cursor: 1, resumed: false };
-  const invalidate = { cursor: 1, subject: 'token', handle: 'h' };
+  const invalidate = { cursor: 1, subject: 'token', handle: 'h', final: true };
   const heartbeat = { nonce: 'n', cursor: 1 };
   const wrong: [string, unknown][] = [
     ['hello', { ...hello, stream: 1 }],
@@ -64,6 +64,7 @@ test('a known event that is not as it should be ends the stream, for what it wou
     ['invalidate', { ...invalidate, subject: ['token'] }],
     ['invalidate', { ...invalidate, handle: null }],
     ['invalidate', { ...invalidate, cursor: undefined }],
+    ['invalidate', { ...invalidate, final: undefined }],
     ['heartbeat', { ...heartbeat, nonce: 1 }],
     ['heartbeat', { ...heartbeat, cursor: null }],
     ['heartbeat', null],

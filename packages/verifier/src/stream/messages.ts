@@ -61,11 +61,12 @@ function readHello({ stream, epoch, cursor, resumed }: Record<string, unknown>):
   throw invalid('its hello lacks a member');
 }
 
-function readInvalidate({ cursor, subject, handle }: Record<string, unknown>): StreamMessage {
+function readInvalidate({ cursor, subject, handle, final }: Record<string, unknown>): StreamMessage {
   const known = SUBJECTS.find((name) => name === subject);
   // Passed over, an invalidation of a kind that is unknown here would leave dead tokens accepted.
-  if (isCount(cursor) && known && typeof handle === 'string')
-    return { kind: 'invalidate', cursor, subject: known, handle };
+  if (isCount(cursor) && known && typeof handle === 'string' && typeof final === 'boolean') {
+    return { kind: 'invalidate', cursor, subject: known, handle, final };
+  }
   throw invalid('an invalidation lacks a member, or names something unknown');
 }
 

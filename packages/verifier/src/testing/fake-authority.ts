@@ -93,7 +93,7 @@ export class FakeAuthority {
   /** Takes a token back: the record says so from now on, and every stream is told. */
   revoke(token: string): void {
     this.record(token, 'revoked');
-    this.streams.invalidate('token', handlesOf(String(payloadOf(token).jti)).token);
+    this.streams.invalidate('token', handlesOf(String(payloadOf(token).jti)).token, true);
   }
 
   key(index = 0): SigningKey {

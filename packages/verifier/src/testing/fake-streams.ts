@@ -46,8 +46,9 @@ export class FakeStreams {
     return stream !== undefined;
   }
 
-  invalidate(subject: keyof Handles, handle: string): void {
-    const message: InvalidateMessage = { kind: 'invalidate', cursor: this.#log.length + 1, subject, handle };
+  /** `final` as of a token or grant that was ended; a superseded token, a user, client or key are not. */
+  invalidate(subject: keyof Handles, handle: string, final = false): void {
+    const message: InvalidateMessage = { kind: 'invalidate', cursor: this.#log.length + 1, subject, handle, final };
     this.#log.push(message);
     for (const stream of this.#open.values()) send(stream, message);
   }
