@@ -40,7 +40,7 @@ export interface AccessTokenClaims {
   sid?: string;
   auth_time?: number;
   acr?: string;
-  amr?: string[];
+  amr?: readonly string[];
   cnf?: Confirmation;
 }
 
@@ -57,7 +57,7 @@ export function isAccessTokenType(typ: unknown): boolean {
  *
  * `impossible`: our key signed it, yet the authority never writes such claims (foreign issuer, missing or mistyped members,
  * a life longer than `MAX_ACCESS_TOKEN_LIFETIME_SECONDS`): evidence of a forgery. The other problems are everyday refusals.
- * The record is NOT yet checked, nor scope, nor `cnf`.
+ * The record is NOT yet checked, nor scope, nor whether whoever sends the token holds the key that `cnf` names.
  */
 export function accessTokenClaims(
   claims: Record<string, unknown>,
@@ -75,12 +75,20 @@ export function accessTokenClaims(
 }
 
 function hasAccessTokenShape(claims: object): claims is AccessTokenClaims {
-  const { iss, sub, aud, client_id, jti, iat, exp, eb, scope, nbf } = claims as Record<string, unknown>;
+  const { iss, sub, aud, client_id, jti, iat, exp, eb, scope, cnf, nbf } = claims as Record<string, unknown>;
   return (
     [iss, sub, aud, client_id, eb, scope].every((value) => typeof value === 'string') &&
     isId('acctok', jti) && // the authority names tokens by its own ids only
     Number.isSafeInteger(iat) &&
     Number.isSafeInteger(exp) &&
+    isConfirmationOrAbsent(cnf) &&
     nbf === undefined // never written, so nothing may hide in it
   );
+}
+
+/** Written as an object or not at all. Read more generously, a `cnf` of null would be a bound token to one reader and none to another. */
+function isConfirmationOrAbsent(cnf: unknown): boolean {
+  if (cnf === undefined) return true;
+  if (typeof cnf !== 'object' || cnf === null || Array.isArray(cnf)) return false;
+  return !('jkt' in cnf) || typeof cnf.jkt === 'string';
 }

@@ -11,7 +11,7 @@ import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
 import { isCount, isObject } from './json.ts';
-import { atEndOfTurn } from './world.ts';
+import { afterMs, atEndOfTurn, type VerifierClock } from './world.ts';
 
 const CHECKING = 'Checking tokens with the authority';
 
@@ -24,6 +24,8 @@ export type RecordAnswer =
 
 interface Waiting {
   question: Question;
+  /** Monotonic milliseconds. */
+  sinceMs: number;
   resolve(answer: RecordReading): void;
   reject(error: unknown): void;
 }
@@ -40,19 +42,38 @@ const MAX_CALLS_IN_FLIGHT = 8;
 /** Questions that wait for a call. Past it the authority is far behind; refusing at once beats answering too late. */
 const MAX_WAITING = 10_000;
 
+/** A timer of the event loop may fire a millisecond early; the pause keeps that from turning in circles. */
+const MIN_TIMER_PAUSE_MS = 5;
+
 /**
  * Asks the authority for records and hands it evidence. Questions of one turn of the event loop travel together, up to
  * `MAX_CHECK_BATCH`; each is still asked after its own token arrived, so batching never shows an older truth.
+ *
+ * A question waits for its call no longer than a call may take. Where the authority is slow the rest fails closed: asked late, a
+ * question would only make the authority slower, for requests that have given up.
  */
 export class AuthorityClient {
   readonly #discovery: Discovery;
   readonly #connection: AuthorityConnection;
   readonly #breaker: Breaker;
+  readonly #clock: VerifierClock;
+  readonly #timeoutMs: number;
+  /** The one that came first stands first. */
   #waiting: Waiting[] = [];
   #isScheduled = false;
+  #isExpirySet = false;
   #callsInFlight = 0;
 
-  constructor(parts: { discovery: Discovery; connection: AuthorityConnection; breaker: Breaker }) {
+  /** `timeoutMs`: how long a question waits for its call at most. */
+  constructor(parts: {
+    discovery: Discovery;
+    connection: AuthorityConnection;
+    breaker: Breaker;
+    clock: VerifierClock;
+    timeoutMs: number;
+  }) {
+    this.#clock = parts.clock;
+    this.#timeoutMs = parts.timeoutMs;
     this.#discovery = parts.discovery;
     this.#connection = parts.connection;
     this.#breaker = parts.breaker;
@@ -60,10 +81,10 @@ export class AuthorityClient {
 
   /** @throws AuthorityError where no believable answer came in time. */
   check(question: Question): Promise<RecordReading> {
-    const refusal = this.#crowded() ?? this.#breaker.refusal();
+    const refusal = this.#crowded() ?? this.#breaker.standingRefusal;
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ question, resolve, reject });
+      this.#waiting.push({ question, sinceMs: this.#clock.monotonicMs(), resolve, reject });
       this.#schedule();
     });
   }
@@ -83,16 +104,42 @@ export class AuthorityClient {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#callsInFlight >= MAX_CALLS_IN_FLIGHT) return;
-    this.#isScheduled = true;
-    atEndOfTurn(() => this.#flush());
+    if (this.#callsInFlight >= MAX_CALLS_IN_FLIGHT) this.#setExpiry();
+    else if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      atEndOfTurn(() => this.#flush());
+    }
   }
 
   #flush(): void {
     this.#isScheduled = false;
+    this.#expire();
     while (this.#waiting.length > 0 && this.#callsInFlight < MAX_CALLS_IN_FLIGHT) {
-      void this.#ask(this.#waiting.splice(0, MAX_CHECK_BATCH));
+      // Asked again: since these began to wait, others may have found out that the authority is away.
+      const refusal = this.#breaker.refusal();
+      if (refusal) for (const { reject } of this.#waiting.splice(0)) reject(refusal);
+      else void this.#ask(this.#waiting.splice(0, MAX_CHECK_BATCH));
     }
+    this.#setExpiry();
+  }
+
+  /** Lets those go who have waited as long as a call may take. */
+  #expire(): void {
+    const nowMs = this.#clock.monotonicMs();
+    const over = this.#waiting.findIndex(({ sinceMs }) => nowMs - sinceMs < this.#timeoutMs);
+    for (const { reject } of this.#waiting.splice(0, over < 0 ? this.#waiting.length : over)) reject(tooSlow());
+  }
+
+  #setExpiry(): void {
+    const [first] = this.#waiting;
+    if (!first || this.#isExpirySet) return;
+    this.#isExpirySet = true;
+    const pauseMs = first.sinceMs + this.#timeoutMs - this.#clock.monotonicMs();
+    afterMs(Math.max(pauseMs, MIN_TIMER_PAUSE_MS), () => {
+      this.#isExpirySet = false;
+      this.#expire();
+      this.#setExpiry();
+    });
   }
 
   /** Never rejects: whatever goes wrong goes to those who wait. */
@@ -160,6 +207,13 @@ function parseHandles(value: unknown): Handles {
 
 function isTextOrAbsent(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
+}
+
+function tooSlow(): AuthorityError {
+  return new AuthorityError(
+    'authority_unreachable',
+    `${CHECKING}: too many checks were waiting before this one. It is slow, or away.`,
+  );
 }
 
 function invalid(what: string): AuthorityError {

@@ -24,24 +24,37 @@ export class Breaker {
     this.#random = given.random;
   }
 
-  /** The error that a call gets unasked; undefined lets it through, and the first one after a pause is the probe. */
-  refusal(): AuthorityError | undefined {
+  /** The error that a call would get now. Asking changes nothing: whoever only waits for a call asks this. */
+  get standingRefusal(): AuthorityError | undefined {
     if (!this.#last || this.#failures < FAILURES_UNTIL_OPEN) return undefined;
-    if (this.#isProbing || this.#clock.monotonicMs() < this.#openUntilMs) return this.#last;
-    this.#isProbing = true;
-    return undefined;
+    return this.#isProbing || this.#clock.monotonicMs() < this.#openUntilMs ? this.#last : undefined;
   }
 
+  /** The error that a call gets unasked; undefined lets it through, and the first one after a pause is the probe. */
+  refusal(): AuthorityError | undefined {
+    const refusal = this.standingRefusal;
+    if (!refusal && this.#last && this.#failures >= FAILURES_UNTIL_OPEN) this.#isProbing = true;
+    return refusal;
+  }
+
+  /** It answered. */
   succeeded(): void {
     this.#failures = 0;
     this.#isProbing = false;
     this.#last = undefined;
   }
 
-  /** Only an authority that cannot be reached opens the breaker; one that answers nonsense answers. */
+  /**
+   * Only an authority that cannot be reached opens the breaker. One that answers nonsense, or refuses our credentials, is there: that
+   * closes it, or else calls would be refused by an outage that is over instead of by what is wrong now.
+   */
   failed(error: unknown): void {
     this.#isProbing = false;
-    if (!(error instanceof AuthorityError) || error.code !== 'authority_unreachable') return;
+    if (!(error instanceof AuthorityError)) return; // a bug says nothing of the authority
+    if (error.code !== 'authority_unreachable') {
+      this.succeeded();
+      return;
+    }
     this.#failures++;
     this.#last = error;
     const boundMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.max(this.#failures - FAILURES_UNTIL_OPEN, 0), MAX_PAUSE_MS);

@@ -59,28 +59,9 @@ export function bothChallenges(attributes: ChallengeAttributes, tried?: Scheme):
   return `${bearer}, ${dpop}`;
 }
 
-/** Refuses scopes that no token can carry, when the program starts rather than at each request. */
-export function assertScopes(scopes: readonly string[]): void {
-  if (scopes.every((scope) => WORD.test(scope))) return;
-  throw new TypeError(
-    'Requiring scopes: each scope must be one non-empty word of printable ASCII without space, quote or backslash (RFC 6749 section 3.3).',
-  );
-}
-
-/** Refuses, when the program starts, a way of logging in that no token can carry or no challenge can ask for. */
-export function assertAuthenticationRequirement(requirement: {
-  acrValues?: readonly string[];
-  maxAgeSeconds?: number;
-}): void {
-  const { acrValues = [], maxAgeSeconds = 0 } = requirement;
-  if (!acrValues.every((value) => WORD.test(value))) {
-    throw new TypeError(
-      'Requiring a login: each of `acrValues` must be one non-empty word of printable ASCII without space, quote or backslash (RFC 9470 section 3).',
-    );
-  }
-  if (!(Number.isSafeInteger(maxAgeSeconds) && maxAgeSeconds >= 0)) {
-    throw new TypeError('Requiring a login: `maxAgeSeconds` must be a whole number of seconds from zero up.');
-  }
+/** Whether a token can carry it as a scope, or a challenge ask for it. */
+export function isWord(value: unknown): value is string {
+  return typeof value === 'string' && WORD.test(value);
 }
 
 function parts({ realm, error, description, scopes, acrValues, maxAgeSeconds }: ChallengeAttributes): string[] {

@@ -16,6 +16,7 @@ export interface Refusal {
     | 'token_expired'
     | 'scope_insufficient'
     | 'proof_invalid'
+    | 'proof_not_taken'
     | 'authentication_insufficient';
   /** One fixed sentence, in the characters RFC 6750 §3 allows. */
   description: string;
@@ -74,6 +75,15 @@ export const REFUSALS = {
   token_not_bound: INVALID,
   /** Sent as `DPoP` without a `DPoP` header. */
   proof_missing: PROOF_INVALID,
+  /**
+   * Bound, and sent as `DPoP`, where no `origin` is set up that a proof could be made for: another token or proof would fare no better.
+   * The challenge offers `Bearer` and names no error, as for any scheme that is not taken (RFC 6750 §3.1).
+   */
+  proof_not_taken: {
+    status: 401,
+    publicCode: 'proof_not_taken',
+    description: 'This resource takes bearer tokens only, and no DPoP proofs.',
+  },
   /** More than one proof (RFC 9449 §4.3, 1). */
   proof_repeated: PROOF_INVALID,
   /** Too long, not a JWT, or a claim of RFC 9449 §4.2 is missing or not of its type. */

@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { VerifierKey } from '@countersign/protocol';
+import { elapsedMs, type Moment } from './coherence/moment.ts';
 import type { AuthorityConnection } from './connection.ts';
 import type { Discovery } from './discovery.ts';
 import { AuthorityError } from './errors.ts';
@@ -11,14 +12,17 @@ import type { VerifierClock } from './world.ts';
 /** Keys asked again for an unknown `kid` at most this often: `kid` is the caller's input, and a flood of them costs one call. */
 const REFETCH_PAUSE_MS = 30_000;
 
-/** Where nothing was ever read, a failed start is tried again sooner. */
-const FIRST_LOAD_PAUSE_MS = 1000;
+/** After a read that failed, none for so long: an authority that starts up must not meet a herd, and is not missed for longer. */
+const FAILURE_PAUSE_MS = 1_000;
 
 /** Keys are read again after this time: signature-only verification learns of a compromised key even without a stream. */
 const MAX_AGE_MS = 5 * 60_000;
 
-/** Renewals come by the stream or by age, never by a caller's input. */
-const RENEWAL_PAUSE_MS = 1000;
+/** Past it, keys that cannot be read again are no ground for accepting by the signature alone. */
+export const MAX_UNREAD_MS = 3_600_000;
+
+/** For so long after a failed read nobody waits for the next one, as long as the keys in hand will do. */
+const FAILING_MS = 10_000;
 
 /** More keys than this are never published: a handful a purpose. */
 const MAX_KEYS = 100;
@@ -47,16 +51,20 @@ type Keys = ReadonlyMap<string, VerificationKey>;
  */
 export class KeyRing {
   #keys: Keys | undefined;
-  #readAtMs = 0;
+  /** When the read began that brought the keys in hand. */
+  #readAt: Moment = { wallMs: 0, monotonicMs: 0 };
   /** How often a key was taken back, as far as is known, and with how many of them the keys in hand were read. */
   #takenBack = 0;
   #readWith = 0;
-  #isReading = false;
+  /** Reads begun, and which of them brought the keys in hand. */
+  #reads = 0;
+  #newestRead = 0;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
   readonly #clock: VerifierClock;
-  readonly #work: () => Promise<Keys>;
-  readonly #firstLoad: PacedFlight<Keys>;
-  readonly #refetch: PacedFlight<Keys>;
-  readonly #renewal: PacedFlight<Keys>;
+  readonly #ask: () => Promise<Keys>;
+  readonly #firstLoad: PacedFlight<void>;
+  readonly #refetch: PacedFlight<void>;
+  readonly #renewal: PacedFlight<void>;
 
   constructor(parts: {
     discovery: Discovery;
@@ -66,22 +74,18 @@ export class KeyRing {
   }) {
     const { clock } = parts;
     this.#clock = clock;
-    const work = async () => {
+    this.#ask = async () => {
       const { countersign_keys_endpoint: url } = await parts.discovery.metadata();
-      const takenBack = this.#takenBack;
       const answer = await parts.connection.call({ url, doing: 'Reading the keys of the authority' });
       assertServes(answer, parts.audience);
-      const keys = importKeys(answer);
-      if (this.#keys && takenBack < this.#readWith) return this.#keys; // overtaken by a newer read
-      this.#keys = keys;
-      this.#readWith = takenBack;
-      this.#readAtMs = clock.monotonicMs();
-      return keys;
+      return importKeys(answer);
     };
-    this.#work = work;
-    this.#firstLoad = new PacedFlight({ clock, pauseMs: FIRST_LOAD_PAUSE_MS, work });
-    this.#refetch = new PacedFlight({ clock, pauseMs: REFETCH_PAUSE_MS, work });
-    this.#renewal = new PacedFlight({ clock, pauseMs: RENEWAL_PAUSE_MS, work });
+    const work = () => this.#read();
+    const failurePauseMs = FAILURE_PAUSE_MS;
+    this.#firstLoad = new PacedFlight({ clock, pauseMs: FAILURE_PAUSE_MS, work });
+    this.#refetch = new PacedFlight({ clock, pauseMs: REFETCH_PAUSE_MS, failurePauseMs, work });
+    // It comes by the stream or by age, never by a caller's input, and makes itself needless.
+    this.#renewal = new PacedFlight({ clock, pauseMs: 0, failurePauseMs, work: () => this.#readUntilCurrent() });
   }
 
   /** Reads the keys where that was not done yet. @throws AuthorityError */
@@ -89,11 +93,20 @@ export class KeyRing {
     if (!this.#keys) await this.#firstLoad.run();
   }
 
-  /** The key of this name, or undefined where the authority has none. @throws AuthorityError where it could not be asked. */
-  async find(kid: string): Promise<VerificationKey | undefined> {
-    if (!this.#keys) return (await this.#firstLoad.run()).get(kid);
-    if (this.#isOutdated || this.#clock.monotonicMs() - this.#readAtMs > MAX_AGE_MS) this.#refresh();
-    return this.#keys.get(kid) ?? (await this.#refetch.run()).get(kid);
+  /**
+   * The key of this name, or undefined where the authority has none. `isAllThereIs`: nothing but this key stands behind the token, so
+   * that it must be known what the authority says of it now.
+   *
+   * @throws AuthorityError where the authority could not be asked.
+   */
+  async find(kid: string, { isAllThereIs = false } = {}): Promise<VerificationKey | undefined> {
+    await this.load();
+    if (isAllThereIs) await this.#assertTrustworthy();
+    else if (this.#isOutdated || this.#ageMs > MAX_AGE_MS) this.#renewBeside();
+    const key = this.#keys?.get(kid);
+    if (key) return key;
+    await this.#refetch.run();
+    return this.#keys?.get(kid); // what another read brought meanwhile may be newer
   }
 
   /**
@@ -102,31 +115,62 @@ export class KeyRing {
    */
   takenBack(): void {
     this.#takenBack++;
-    if (this.#keys) this.#readUntilCurrent();
+    if (this.#keys) this.#renewal.runNow().catch(() => undefined);
   }
 
   get #isOutdated(): boolean {
     return this.#readWith < this.#takenBack;
   }
 
-  /** One read at a time; a word that came during one calls for another. */
-  #readUntilCurrent(): void {
-    if (this.#isReading) return;
-    this.#isReading = true;
-    this.#work().then(
-      () => {
-        this.#isReading = false;
-        if (this.#isOutdated) this.#readUntilCurrent();
-      },
-      () => {
-        this.#isReading = false;
-      },
-    );
+  get #ageMs(): number {
+    return elapsedMs(this.#readAt, this.#now());
+  }
+
+  /** Keys that may not know of one taken back will not do; keys that are merely old will, for as long as they cannot be read. */
+  async #assertTrustworthy(): Promise<void> {
+    if (!this.#isOutdated && this.#ageMs <= MAX_AGE_MS) return;
+    const willDo = () => !this.#isOutdated && this.#ageMs <= MAX_UNREAD_MS;
+    const isFailing = this.#clock.monotonicMs() - this.#failedAtMs < FAILING_MS;
+    if (isFailing && willDo()) {
+      this.#renewBeside();
+      return;
+    }
+    try {
+      await this.#renewal.run();
+    } catch (error) {
+      if (!willDo()) throw error;
+    }
   }
 
   /** Reads the keys again beside whatever goes on. Where that fails, those known stay: the next use tries again. */
-  #refresh(): void {
-    if (!this.#isReading) this.#renewal.run().catch(() => undefined);
+  #renewBeside(): void {
+    this.#renewal.run().catch(() => undefined);
+  }
+
+  /** A word that came during a read calls for another. */
+  async #readUntilCurrent(): Promise<void> {
+    do await this.#read();
+    while (this.#isOutdated);
+  }
+
+  /** What began earlier never replaces what began later, whichever ends first. */
+  async #read(): Promise<void> {
+    const [read, takenBack, startedAt] = [++this.#reads, this.#takenBack, this.#now()];
+    try {
+      const keys = await this.#ask();
+      if (read < this.#newestRead) return;
+      this.#newestRead = read;
+      this.#keys = keys;
+      this.#readWith = takenBack;
+      this.#readAt = startedAt;
+    } catch (error) {
+      this.#failedAtMs = this.#clock.monotonicMs();
+      throw error;
+    }
+  }
+
+  #now(): Moment {
+    return { wallMs: this.#clock.now(), monotonicMs: this.#clock.monotonicMs() };
   }
 }
 

@@ -47,6 +47,7 @@ export class KnownTokens {
     const known = this.#scopes.get(scope);
     if (known) return known;
     const scopes = new Set(scope.split(' '));
+    if (scope.length > MAX_SHARED_LENGTH) return scopes;
     if (this.#scopes.size >= MAX_SHARED) this.#scopes.clear();
     this.#scopes.set(scope, scopes);
     return scopes;

@@ -27,8 +27,9 @@ async function collected(): Promise<Record<string, number>> {
   const points: Record<string, number> = {};
   for (const { descriptor, dataPoints } of exporter.getMetrics().flatMap((all) => all.scopeMetrics[0]?.metrics ?? [])) {
     for (const { attributes, value } of dataPoints) {
-      assert.equal(attributes.audience, AUDIENCE);
-      const words = Object.entries(attributes).filter(([name]) => name !== 'audience');
+      const { audience, issuer, ...rest } = attributes;
+      assert.deepEqual({ audience, issuer }, { audience: AUDIENCE, issuer: authority.issuer });
+      const words = Object.entries(rest);
       points[[descriptor.name, ...words.map(([, word]) => word)].join(' ')] = Number(value);
     }
   }

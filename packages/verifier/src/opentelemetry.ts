@@ -25,14 +25,16 @@ const MILLISECONDS: readonly InstrumentName[] = ['staleness', 'max_staleness', '
 
 /**
  * Reports a verifier's status whenever the meter's readers collect. Nothing is counted twice: the numbers are those of
- * `verifier.status()`. Attributes hold fixed words and codes only, never anything of a token.
+ * `verifier.status()`. Attributes hold the verifier's `issuer` and `audience`, which tell several apart, and fixed words and codes;
+ * never anything of a token.
  *
  * @example
  * const stop = observeVerifier(verifier, metrics.getMeter('my-api'));
  *
  * @returns a function that ends it.
  */
-export function observeVerifier(verifier: Pick<Verifier, 'status' | 'audience'>, meter: Meter): () => void {
+export function observeVerifier(verifier: Pick<Verifier, 'status' | 'issuer' | 'audience'>, meter: Meter): () => void {
+  const { issuer, audience } = verifier;
   const instruments = new Map<InstrumentName, Observable>();
   for (const [name, description] of Object.entries(INSTRUMENTS) as [InstrumentName, string][]) {
     const options = { description, ...(MILLISECONDS.includes(name) && { unit: 'ms' }) };
@@ -46,8 +48,7 @@ export function observeVerifier(verifier: Pick<Verifier, 'status' | 'audience'>,
   const report: Parameters<Meter['addBatchObservableCallback']>[0] = (result) => {
     const observe = (name: InstrumentName, value: number | undefined, attributes: Record<string, string> = {}) => {
       const instrument = instruments.get(name);
-      if (instrument && value !== undefined)
-        result.observe(instrument, value, { audience: verifier.audience, ...attributes });
+      if (instrument && value !== undefined) result.observe(instrument, value, { issuer, audience, ...attributes });
     };
     const status = verifier.status();
     observe('verifications', status.accepted, { outcome: 'accepted' });

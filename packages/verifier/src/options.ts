@@ -1,8 +1,9 @@
 import { DEFAULT_STALENESS_MS, MAX_STALENESS_MS, MIN_STALENESS_MS } from '@countersign/protocol';
+import { isWord } from './challenge.ts';
 import type { Credentials } from './connection.ts';
 import { assertIssuer } from './discovery.ts';
 import type { ReplayStore } from './proof/proof.ts';
-import type { Fetch, VerifierClock } from './world.ts';
+import { type Fetch, systemClock, systemFetch, type VerifierClock } from './world.ts';
 
 /**
  * On what an acceptance rests.
@@ -22,6 +23,9 @@ export const DEFAULT_TIMEOUT_MS = 2000;
 /** Entries of under a kilobyte each: a hundred megabytes at most. */
 export const DEFAULT_MAX_ENTRIES = 100_000;
 
+/** Ten gigabytes, and less than what one `Map` of the engine can hold: past it the process would end, not the memory. */
+const MAX_ENTRIES = 10_000_000;
+
 export interface VerifierOptions {
   /** The authority's issuer, exactly as it spells it. */
   issuer: string;
@@ -38,7 +42,7 @@ export interface VerifierOptions {
    * which fails closed where the authority is away; `refuse` fails closed at once, and asks nothing of a strained authority.
    */
   whenStale?: 'check' | 'refuse';
-  /** Most tokens remembered; default 100,000. One of more than a kibibyte counts as several. */
+  /** Most tokens remembered; default 100,000, at most 10,000,000. One of more than a kibibyte counts as several. */
   maxEntries?: number;
   /**
    * Public origin of this resource server, as its clients spell it (`https://api.example`): what DPoP proofs are made for (RFC 9449
@@ -55,31 +59,44 @@ export interface VerifierOptions {
   timeoutMs?: number;
 }
 
-/** Refuses, when the program starts, what could never work. @throws TypeError naming the option. */
-export function assertOptions(options: VerifierOptions): void {
-  assertIssuer(options.issuer);
-  const problem = optionsProblem(options);
-  if (problem) throw new TypeError(`Creating a verifier: ${problem}`);
+/** Options as they stood when the verifier was made, each read once, with defaults. What a program does to its object later changes nothing. */
+export interface VerifierSettings extends Readonly<Required<Omit<VerifierOptions, 'origin' | 'replayStore'>>> {
+  readonly origin: string | undefined;
+  readonly replayStore: ReplayStore | undefined;
 }
 
-function optionsProblem(options: VerifierOptions): string | undefined {
-  const { audience, credentials, mode, timeoutMs, maxStalenessMs = DEFAULT_STALENESS_MS, maxEntries, origin } = options;
-  // Programs in plain JavaScript come here without one.
-  if (typeof audience !== 'string' || !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(audience)) {
+/** Reads options, and refuses, when the program starts, what could never work. @throws TypeError naming the option. */
+export function readOptions(options: VerifierOptions): VerifierSettings {
+  const { issuer, audience, mode = 'coherent', maxStalenessMs = DEFAULT_STALENESS_MS, whenStale = 'check' } = options;
+  const { maxEntries = DEFAULT_MAX_ENTRIES, timeoutMs = DEFAULT_TIMEOUT_MS, origin, replayStore } = options;
+  const { fetch = systemFetch, clock = systemClock } = options;
+  // Programs in plain JavaScript come here without them.
+  const { clientId, clientSecret }: Partial<Credentials> = options.credentials ?? {};
+  const settings: VerifierSettings = Object.freeze({
+    ...{ issuer, audience, mode, maxStalenessMs, whenStale, maxEntries, timeoutMs, origin, replayStore, fetch, clock },
+    credentials: Object.freeze({ clientId: clientId ?? '', clientSecret: clientSecret ?? '' }),
+  });
+  assertIssuer(issuer);
+  const problem = problemOf(settings);
+  if (problem) throw new TypeError(`Creating a verifier: ${problem}`);
+  return settings;
+}
+
+function problemOf(settings: VerifierSettings): string | undefined {
+  const { audience, credentials, mode, whenStale, timeoutMs, maxStalenessMs, maxEntries, origin } = settings;
+  if (!isWord(audience)) {
     return '`audience` must be this resource server’s identifier, printable ASCII without space, quote or backslash.';
   }
-  if (!credentials?.clientId || !credentials.clientSecret) {
+  if (!isText(credentials.clientId) || !isText(credentials.clientSecret)) {
     return '`credentials` must hold the client id and secret that the authority gave this resource server.';
   }
-  if (mode !== undefined && !MODES.includes(mode)) return '`mode` must be "coherent", "strict" or "offline".';
+  if (!MODES.includes(mode)) return '`mode` must be "coherent", "strict" or "offline".';
   if (!isWhole(maxStalenessMs) || maxStalenessMs < MIN_STALENESS_MS || maxStalenessMs > MAX_STALENESS_MS) {
     return `\`maxStalenessMs\` must be a whole number of milliseconds from ${MIN_STALENESS_MS} to ${MAX_STALENESS_MS}.`;
   }
-  if (options.whenStale !== undefined && options.whenStale !== 'check' && options.whenStale !== 'refuse') {
-    return '`whenStale` must be "check" or "refuse".';
-  }
-  if (maxEntries !== undefined && !(isWhole(maxEntries) && maxEntries > 0)) {
-    return '`maxEntries` must be a whole number above zero.';
+  if (whenStale !== 'check' && whenStale !== 'refuse') return '`whenStale` must be "check" or "refuse".';
+  if (!(isWhole(maxEntries) && maxEntries > 0 && maxEntries <= MAX_ENTRIES)) {
+    return `\`maxEntries\` must be a whole number from 1 to ${MAX_ENTRIES}.`;
   }
   if (
     origin !== undefined &&
@@ -87,10 +104,14 @@ function optionsProblem(options: VerifierOptions): string | undefined {
   ) {
     return '`origin` must be scheme, host and port of this resource server as its clients spell it, in lower case and without a path.';
   }
-  if (timeoutMs !== undefined && !(isWhole(timeoutMs) && timeoutMs > 0 && timeoutMs <= maxStalenessMs)) {
+  if (!(isWhole(timeoutMs) && timeoutMs > 0 && timeoutMs <= maxStalenessMs)) {
     return '`timeoutMs` must be a whole number of milliseconds above zero, and no more than `maxStalenessMs`.';
   }
   return undefined;
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
 }
 
 function isWhole(value: unknown): value is number {

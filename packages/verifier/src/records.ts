@@ -26,21 +26,25 @@ export class Records {
   readonly #stream: StreamDriver;
   readonly #tokens: KnownTokens;
   readonly #now: () => Moment;
+  readonly #foundDead: (asked: Asked, verdict: DeadVerdict) => void;
   /** Checks under way by token. Bounded by the requests being served. */
   readonly #flights = new Map<string, Promise<Recorded>>();
 
+  /** `foundDead` hears of each dead verdict once a check, however many requests wait for it. */
   constructor(parts: {
     authority: AuthorityClient;
     core: Coherence<KnownToken>;
     stream: StreamDriver;
     tokens: KnownTokens;
     now: () => Moment;
+    foundDead?: (asked: Asked, verdict: DeadVerdict) => void;
   }) {
     this.#authority = parts.authority;
     this.#core = parts.core;
     this.#stream = parts.stream;
     this.#tokens = parts.tokens;
     this.#now = parts.now;
+    this.#foundDead = parts.foundDead ?? (() => undefined);
   }
 
   /** Joins a check of this token that is under way, or begins one. @throws AuthorityError */
@@ -68,14 +72,20 @@ export class Records {
       );
       if (actions.length > 0) this.#stream.perform(actions);
       if (decision.kind === 'went_back') throw wentBack();
+      if (decision.kind === 'too_old') throw tooOld();
       if (decision.kind === 'again') continue;
-      if (decision.kind !== 'live') return decision;
+      if (decision.kind !== 'live') return this.#dead(asked, decision.kind);
       if (answer.kind === 'live') return { kind: 'live', known: answer.value };
     }
     throw new AuthorityError(
       'check_contended',
       `Checking a token: its answer was overtaken by revocations ${MAX_ATTEMPTS} times. Ask again.`,
     );
+  }
+
+  #dead(asked: Asked, kind: DeadVerdict): Recorded {
+    this.#foundDead(asked, kind);
+    return { kind };
   }
 
   /** Counted from sending, as the entry is: the authority read its clock later than that. */
@@ -86,6 +96,13 @@ export class Records {
     const value = this.#tokens.known({ kind: 'accepted', basis: 'record', claims, handles, expiresAtMs });
     return { kind, expiresInMs, handles, value };
   }
+}
+
+function tooOld(): AuthorityError {
+  return new AuthorityError(
+    'authority_unreachable',
+    'Checking a token: the answer was under way for longer than `maxStalenessMs` allows. The authority is slow, or this machine slept.',
+  );
 }
 
 /** The error of a verifier that was shown an older copy of the store. */

@@ -32,14 +32,14 @@ export interface Unsound {
 }
 
 /**
- * The order of the checks up to the record. What fails before the signature costs the authority nothing and proves nothing.
+ * The order of the checks up to the record. `isAllThereIs`: no record will be asked, so the key must be known to be good. What fails before the signature costs the authority nothing and proves nothing.
  * What fails after it, although the authority never writes such a thing, proves that the key is in other hands.
  *
  * @throws AuthorityError where the keys could not be had.
  */
 export async function examine(
   token: string,
-  by: { keys: KeyRing; issuer: string; audience: string; nowMs: () => number },
+  by: { keys: KeyRing; issuer: string; audience: string; nowMs: () => number; isAllThereIs: boolean },
 ): Promise<SoundToken | Unsound> {
   // 1 Size and canonical shape
   const compact = parseCompact(token);
@@ -47,7 +47,7 @@ export async function examine(
   // 2 Type, algorithm, key: against lists that are fixed here, never by the token's choice
   const header = readAccessTokenHeader(compact.header);
   if (header.kind === 'refused') return header;
-  const key = await by.keys.find(header.kid);
+  const key = await by.keys.find(header.kid, { isAllThereIs: by.isAllThereIs });
   if (!key) return { kind: 'refused', code: 'token_unknown_key' };
   if (key.alg !== header.alg) return { kind: 'refused', code: 'token_algorithm_refused' };
   // 3 Signature

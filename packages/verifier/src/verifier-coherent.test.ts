@@ -90,7 +90,7 @@ describe('a token that was seen before', () => {
       const loose = claims as unknown as Record<string, unknown>;
       assert.throws(() => Object.assign(loose, { sub: 'user_2' }), TypeError);
       assert.throws(() => delete loose.exp, TypeError);
-      assert.throws(() => claims.amr?.push('hwk'), TypeError);
+      assert.throws(() => (claims.amr as string[]).push('hwk'), TypeError);
       assert.throws(() => Object.assign(handles ?? {}, { user: 'u2' }), TypeError);
     }
     const first = await accept(token);
@@ -365,7 +365,7 @@ describe('what is looked at in each request', () => {
     await accept(token, by(owner));
     await refuse(token, 'proof_replayed', proven);
     await refuse(token, 'proof_wrong_key', by(thief));
-    await refuse(token, 'proof_missing', { scheme: 'DPoP' });
+    await refuse(token, 'proof_not_taken', { scheme: 'DPoP' }); // no `origin` is set up
     await refuse(token, 'token_binding_unproven');
     await refuse(token, 'token_binding_unproven', { mode: 'strict' });
     await refuse(await authority.issue(), 'token_not_bound', by(owner));

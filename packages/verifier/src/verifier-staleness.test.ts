@@ -159,8 +159,27 @@ describe('EB-07 the lease', () => {
         return response;
       },
     });
+    assert.equal(await outcomeOf(token), 'authority_unreachable');
+    assert.equal(checks, 1, 'whoever is as slow is not asked again at once');
     assert.equal(await outcomeOf(token), 'token_revoked');
     assert.equal(checks, 2);
+  });
+
+  test('EB-06 of a machine that slept brings no token back that ended meanwhile, though its exp is far away', async () => {
+    const token = await authority.issue();
+    const record = authority.records.get(String(payloadOf(token).jti));
+    assert.ok(record);
+    record.expMs = authority.nowMs + 10_000; // superseded, in its overlap
+    assert.equal(await outcomeOf(token), 'accepted');
+    clock.wallAheadMs += 600_000;
+    authority.nowMs += 600_000;
+    authority.record(token, 'superseded');
+    await eventually('another lease', () => {
+      clock.pass(100);
+      authority.streams.invalidate('token', 'any'); // whatever is said makes the driver look at the time
+      return (verifier.status().stalenessMs ?? Number.POSITIVE_INFINITY) < BOUND_MS;
+    });
+    assert.equal(await outcomeOf(token), 'token_superseded');
   });
 });
 

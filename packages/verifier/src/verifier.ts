@@ -10,7 +10,7 @@
  * `ready()`, ends with `close()`.
  */
 import { hash } from 'node:crypto';
-import { DEFAULT_STALENESS_MS, MAX_TOKEN_LENGTH, parseCompact, type Verdict } from '@countersign/protocol';
+import { MAX_TOKEN_LENGTH, parseCompact, type Verdict } from '@countersign/protocol';
 import { AuthorityClient } from './authority-client.ts';
 import { Breaker } from './breaker.ts';
 import { Coherence, type Moment, type Recalled, type StreamState } from './coherence/coherence.ts';
@@ -20,21 +20,30 @@ import { AuthorityError, REFUSALS, type RefusalCode } from './errors.ts';
 import { type EvidenceCounts, EvidenceReporter } from './evidence.ts';
 import { KeyRing } from './keys.ts';
 import { type KnownToken, KnownTokens } from './known-token.ts';
-import { assertOptions, DEFAULT_MAX_ENTRIES, DEFAULT_TIMEOUT_MS, type Mode, type VerifierOptions } from './options.ts';
+import { type Mode, readOptions, type VerifierOptions, type VerifierSettings } from './options.ts';
 import { ProofChecker } from './proof/proof.ts';
 import { Records, wentBack } from './records.ts';
-import { assertRequirement, challengeOf, type Presentation, type Requirement, unmet } from './requirement.ts';
+import {
+  type Asked,
+  challengeOf,
+  isPresentedByDpop,
+  type Presentation,
+  type Requirement,
+  readAsked,
+  unmet,
+} from './requirement.ts';
 import type { Accepted, Refused, Unavailable, VerifiedClaims, VerifyResult } from './results.ts';
 import { examine } from './sound-token.ts';
 import { type Latency, Statistics, type VerifierCounts } from './statistics.ts';
 import { StreamDriver } from './stream/stream.ts';
-import { newNonce, random, systemClock, systemFetch, type VerifierClock } from './world.ts';
+import { newNonce, random } from './world.ts';
 
 export type { Presentation, Requirement } from './requirement.ts';
 
 export interface Verifier {
+  readonly issuer: string;
   readonly audience: string;
-  /** What DPoP proofs must name; undefined where the options name none: then none is taken. */
+  /** What DPoP proofs must name; undefined where the options name none: then guards take none. */
   readonly origin: string | undefined;
 
   /**
@@ -43,7 +52,7 @@ export interface Verifier {
    * token, nor for an authority that is away: that is `unavailable`, and the request fails closed. Not verified: whether the
    * user may do what the request asks.
    *
-   * @throws TypeError for requirements that no token can meet.
+   * @throws TypeError for requirements that no token can meet, or that say nothing: see `Requirement`.
    */
   verify(token: string | undefined, asked?: Requirement & Presentation): Promise<VerifyResult>;
 
@@ -58,6 +67,8 @@ export interface Verifier {
 
   /** Ends the stream. From now on every verification is `unavailable`. Resolves when evidence under way has been handed over. */
   close(): Promise<void>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface VerifierStatus extends VerifierCounts {
@@ -90,20 +101,25 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return new CoherentVerifier(options);
 }
 
-/** How a verification ends, before it is counted and given its challenge. */
-type Outcome = Accepted | { kind: 'refused'; code: RefusalCode; verdict?: Verdict };
+type Refusal = Omit<Refused, 'status' | 'challenge'>;
 
-const NOTHING_ASKED: Requirement & Presentation = {};
+/** How a verification ends, before it is counted and given its challenge. */
+type Outcome = Accepted | Refusal;
+
+/**
+ * What a step found, tagged by us: the claims of a token are whatever its signer wrote, so that nothing may be told by a member
+ * that they have.
+ */
+type Sound = { kind: 'sound'; claims: VerifiedClaims } | Refusal;
+type Learned = { kind: 'known'; known: KnownToken } | Refusal;
+
+const NOTHING_ASKED = readAsked({});
 
 class CoherentVerifier implements Verifier {
+  readonly issuer: string;
   readonly audience: string;
   readonly origin: string | undefined;
-  readonly #options: VerifierOptions;
-  readonly #mode: Mode;
-  readonly #maxStalenessMs: number;
-  readonly #maxEntries: number;
-  readonly #timeoutMs: number;
-  readonly #clock: VerifierClock;
+  readonly #settings: VerifierSettings;
   readonly #discovery: Discovery;
   readonly #keys: KeyRing;
   readonly #core: Coherence<KnownToken>;
@@ -113,61 +129,65 @@ class CoherentVerifier implements Verifier {
   readonly #evidence: EvidenceReporter;
   readonly #proofs: ProofChecker;
   readonly #statistics = new Statistics();
-  readonly #now = (): Moment => ({ wallMs: this.#clock.now(), monotonicMs: this.#clock.monotonicMs() });
+  readonly #now: () => Moment;
   #isClosed = false;
   #isStreaming = false;
 
   constructor(options: VerifierOptions) {
-    assertOptions(options);
-    const { issuer, audience, credentials, fetch = systemFetch, clock = systemClock } = options;
+    const settings = readOptions(options);
+    const { issuer, audience, clock, fetch, credentials, timeoutMs, maxStalenessMs, maxEntries, replayStore } =
+      settings;
+    const now = (): Moment => ({ wallMs: clock.now(), monotonicMs: clock.monotonicMs() });
+    this.issuer = issuer;
     this.audience = audience;
-    this.origin = options.origin;
-    this.#options = options;
-    this.#mode = options.mode ?? 'coherent';
-    this.#maxStalenessMs = options.maxStalenessMs ?? DEFAULT_STALENESS_MS;
-    this.#maxEntries = options.maxEntries ?? DEFAULT_MAX_ENTRIES;
-    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#clock = clock;
-    const connection = new AuthorityConnection({ fetch, credentials, timeoutMs: this.#timeoutMs });
+    this.origin = settings.origin;
+    this.#settings = settings;
+    this.#now = now;
+    const connection = new AuthorityConnection({ fetch, credentials, timeoutMs });
     const discovery = new Discovery({ issuer, connection, clock });
-    const authority = new AuthorityClient({ discovery, connection, breaker: new Breaker({ clock, random }) });
-    const settings = { maxStalenessMs: this.#maxStalenessMs, maxEntries: this.#maxEntries };
-    const [core, now, tokens] = [new Coherence<KnownToken>({ settings, newNonce, random }), this.#now, this.#tokens];
+    const breaker = new Breaker({ clock, random });
+    const authority = new AuthorityClient({ discovery, connection, breaker, clock, timeoutMs });
+    const core = new Coherence<KnownToken>({ settings: { maxStalenessMs, maxEntries }, newNonce, random });
     this.#discovery = discovery;
     this.#core = core;
     this.#keys = new KeyRing({ discovery, connection, clock, audience });
     this.#stream = new StreamDriver({
-      ...{ core, connection, discovery, now, maxStalenessMs: this.#maxStalenessMs },
+      ...{ core, connection, discovery, now, maxStalenessMs },
       readKeys: () => this.#keys.takenBack(),
     });
-    this.#records = new Records({ authority, core, stream: this.#stream, tokens, now });
     this.#evidence = new EvidenceReporter({ send: (report) => authority.report(report), clock });
-    this.#proofs = new ProofChecker({ clock, ...(options.replayStore && { replayStore: options.replayStore }) });
+    this.#records = new Records({
+      ...{ authority, core, stream: this.#stream, tokens: this.#tokens, now },
+      foundDead: ({ token }, verdict) => this.#showDead(token, verdict),
+    });
+    this.#proofs = new ProofChecker({ clock, ...(replayStore && { replayStore }) });
   }
 
-  async verify(token: string | undefined, asked: Requirement & Presentation = NOTHING_ASKED): Promise<VerifyResult> {
-    if (asked !== NOTHING_ASKED) assertRequirement(asked);
+  async verify(token: string | undefined, given: Requirement & Presentation = NOTHING_ASKED): Promise<VerifyResult> {
+    const asked = readAsked(given);
     const isTimed = this.#statistics.isSampled();
     // Read once for all that is looked at on a hit: reading the clocks is a good part of what one costs.
     const now = this.#now();
-    const known = this.#hit(token, asked, now);
+    const hit = this.#hit(token, asked, now);
+    if (hit) this.#statistics.hits++;
     // Most requests end here: a token that was seen before, a bearer token, nothing to wait for.
     const outcome =
-      known && !isBound(known, asked)
-        ? this.#measure(known, asked, now.wallMs)
-        : await this.#examine(token, asked, known);
-    if (isTimed) this.#statistics.took(this.#clock.monotonicMs() - now.monotonicMs);
+      hit && !needsProof(hit, asked) ? this.#measure(hit, asked, now.wallMs) : await this.#examine(token, asked, hit);
+    if (isTimed) this.#statistics.took(this.#settings.clock.monotonicMs() - now.monotonicMs);
     if (outcome.kind === 'refused') return this.#refuse(outcome, asked);
     if (outcome.kind === 'accepted') this.#statistics.accepted++;
     return outcome;
   }
 
   async ready(): Promise<void> {
+    this.#assertOpen();
     await this.#discovery.metadata();
     await this.#keys.load();
-    if (this.#mode === 'strict') return;
-    this.#startStream();
-    await this.#stream.leased(this.#timeoutMs);
+    if (this.#settings.mode !== 'strict') {
+      this.#startStream();
+      await this.#stream.leased(this.#settings.timeoutMs);
+    }
+    this.#assertOpen();
   }
 
   status(): VerifierStatus {
@@ -176,12 +196,12 @@ class CoherentVerifier implements Verifier {
     const looked = counts.hits + counts.misses;
     return {
       ...counts,
-      mode: this.#mode,
+      mode: this.#settings.mode,
       stream,
       stalenessMs: Number.isFinite(stalenessMs) ? stalenessMs : undefined,
-      maxStalenessMs: this.#maxStalenessMs,
+      maxStalenessMs: this.#settings.maxStalenessMs,
       entries,
-      maxEntries: this.#maxEntries,
+      maxEntries: this.#settings.maxEntries,
       hitRate: looked === 0 ? undefined : counts.hits / looked,
       latency: this.#statistics.latency(),
       evidence: this.#evidence.counts(),
@@ -191,78 +211,99 @@ class CoherentVerifier implements Verifier {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stream.stop();
-    await this.#evidence.settled();
+    await this.#evidence.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** A token that is remembered and may be believed now. */
-  #hit(token: string | undefined, { mode = this.#mode }: Requirement, now: Moment): KnownToken | undefined {
+  #hit(token: string | undefined, { mode = this.#settings.mode }: Asked, now: Moment): KnownToken | undefined {
     if (mode !== 'coherent' || this.#isClosed || typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH) {
       return undefined;
     }
-    const known = this.#core.hit(keyOf(token), now);
-    if (known) this.#statistics.hits++;
-    return known;
+    return this.#core.hit(keyOf(token), now);
   }
 
-  async #examine(
-    token: string | undefined,
-    asked: Requirement & Presentation,
-    hit: KnownToken | undefined,
-  ): Promise<Outcome | Unavailable> {
+  async #examine(token: string | undefined, asked: Asked, hit: KnownToken | undefined): Promise<Outcome | Unavailable> {
     try {
-      if (this.#isClosed) throw new AuthorityError('verifier_closed', 'Verifying a token: the verifier was closed.');
+      this.#assertOpen();
       if (typeof token !== 'string' || token === '') return refused('token_missing');
-      const mode = asked.mode ?? this.#mode;
-      let known = hit ?? (await this.#learn(token, mode));
-      if ('kind' in known) return known;
-      const unbound = await this.#checkBinding(token, known, asked);
-      if (unbound) return refused(unbound);
-      // A shared memory of proofs keeps the request waiting, and what was believed before may have died since.
-      if (asked.proof && this.#options.replayStore && mode !== 'offline') {
-        known = this.#hit(token, asked, this.#now()) ?? (await this.#learn(token, mode));
-        if ('kind' in known) return known;
-      }
-      return this.#measure(known, asked, this.#clock.now());
+      const learned = this.#waitsForStore(asked)
+        ? await this.#learnAfterStore(token, asked, hit)
+        : await this.#learn(token, asked, hit);
+      if (learned.kind === 'refused') return learned;
+      return this.#measure(learned.known, asked, this.#settings.clock.now());
     } catch (error) {
       if (error instanceof AuthorityError) return this.#giveUp(error);
       throw error;
     }
   }
 
-  /** What fails before the record costs the authority nothing; a token seen before needs no second look at its signature. */
-  async #learn(token: string, mode: Mode): Promise<KnownToken | Extract<Outcome, { kind: 'refused' }>> {
+  /** Signature and claims, the record, then the proof: it is used up by being good, so only a good token's is looked at. */
+  async #learn(token: string, asked: Asked, hit: KnownToken | undefined): Promise<Learned> {
+    const mode = asked.mode ?? this.#settings.mode;
+    const sound: Sound = hit ? soundness(hit) : await this.#sound(token, mode);
+    if (sound.kind === 'refused') return sound;
+    const learned: Learned = hit ? { kind: 'known', known: hit } : await this.#ask(token, mode, sound.claims);
+    if (learned.kind === 'refused') return learned;
+    const code = await this.#bindingProblem(token, sound.claims, asked);
+    return code ? refused(code) : learned;
+  }
+
+  /**
+   * The same, where a shared memory of proofs keeps the request waiting: what was believed before may have died since, so what is
+   * believed now, or else the record, is asked after it, and only then.
+   */
+  async #learnAfterStore(token: string, asked: Asked, hit: KnownToken | undefined): Promise<Learned> {
+    const mode = asked.mode ?? this.#settings.mode;
+    const sound: Sound = hit ? soundness(hit) : await this.#sound(token, mode);
+    if (sound.kind === 'refused') return sound;
+    const code = await this.#bindingProblem(token, sound.claims, asked);
+    if (code) return refused(code);
+    const known = this.#hit(token, asked, this.#now());
+    return known ? { kind: 'known', known } : this.#ask(token, mode, sound.claims);
+  }
+
+  #waitsForStore({ proof, mode = this.#settings.mode }: Asked): boolean {
+    return this.#settings.replayStore !== undefined && proof !== undefined && mode !== 'offline';
+  }
+
+  /** What fails here costs the authority nothing; a token seen before needs no second look at its signature. */
+  async #sound(token: string, mode: Mode): Promise<Sound> {
     if (mode !== 'strict') this.#startStream();
     if (token.length > MAX_TOKEN_LENGTH) return refused('token_malformed');
-    const key = keyOf(token);
-    const recalled = mode === 'coherent' ? this.#core.recall(key, this.#now()) : undefined;
+    const recalled = mode === 'coherent' ? this.#core.recall(keyOf(token), this.#now()) : undefined;
     if (recalled?.kind === 'dead') return refused(`token_${recalled.verdict}`, recalled.verdict);
-    const claims = this.#remembered(recalled) ?? (await this.#readSound(token, mode));
-    if ('kind' in claims) return claims;
-    if (mode === 'offline') return this.#bySignature(claims);
+    return this.#remembered(recalled) ?? (await this.#readSound(token, mode));
+  }
+
+  async #ask(token: string, mode: Mode, claims: VerifiedClaims): Promise<Learned> {
+    if (mode === 'offline') return { kind: 'known', known: this.#bySignature(claims) };
     if (this.#core.hasGoneBack) throw wentBack();
     if (mode === 'coherent') this.#assertMayCheck();
-    const asked = { key, token, claims };
+    const asked = { key: keyOf(token), token, claims };
     const recorded = await (mode === 'strict' ? this.#records.ask(asked) : this.#records.askTogether(asked));
-    if (recorded.kind === 'live') return recorded.known;
-    if (recorded.kind === 'tampered' || recorded.kind === 'unknown') this.#reportToken(token);
+    if (recorded.kind === 'live') return { kind: 'known', known: recorded.known };
     return refused(`token_${recorded.kind}`, recorded.kind);
   }
 
   /** Signature and claims that need no second look. One that has expired meanwhile does: it costs the authority no check. */
-  #remembered(recalled: Recalled<KnownToken>): VerifiedClaims | undefined {
+  #remembered(recalled: Recalled<KnownToken>): Sound | undefined {
     if (recalled?.kind !== 'seen') return undefined;
-    const { claims } = recalled.value.accepted;
-    return this.#clock.now() < claims.exp * 1_000 ? claims : undefined;
+    const sound = soundness(recalled.value);
+    return this.#settings.clock.now() < sound.claims.exp * 1_000 ? sound : undefined;
   }
 
-  async #readSound(token: string, mode: Mode): Promise<VerifiedClaims | Extract<Outcome, { kind: 'refused' }>> {
-    const { issuer } = this.#options;
-    const nowMs = () => this.#clock.now();
-    const sound = await examine(token, { keys: this.#keys, issuer, audience: this.audience, nowMs });
+  async #readSound(token: string, mode: Mode): Promise<Sound> {
+    const { issuer, audience, clock } = this.#settings;
+    const by = { keys: this.#keys, issuer, audience, nowMs: () => clock.now(), isAllThereIs: mode === 'offline' };
+    const sound = await examine(token, by);
     if (sound.kind === 'sound') {
       // Whoever has the key can sign; without the record nothing would tell his tokens from good ones.
       if (mode === 'offline' && sound.status === 'compromised') return refused('token_key_compromised');
-      return this.#tokens.publicClaims(sound.claims);
+      return { kind: 'sound', claims: this.#tokens.publicClaims(sound.claims) };
     }
     const { code, verdict, forgedUnder } = sound;
     if (forgedUnder !== undefined) this.#evidence.report({ kid: forgedUnder, token });
@@ -273,10 +314,14 @@ class CoherentVerifier implements Verifier {
     return this.#tokens.known({ kind: 'accepted', basis: 'signature', claims, expiresAtMs: claims.exp * 1_000 });
   }
 
+  #assertOpen(): void {
+    if (this.#isClosed) throw new AuthorityError('verifier_closed', 'Using a verifier: it was closed.');
+  }
+
   /** A coherent check that no hit answered. With a lease it is a token not seen before; without one, policy decides. */
   #assertMayCheck(): void {
     this.#statistics.misses++;
-    if (this.#options.whenStale !== 'refuse' || this.#core.isLeased(this.#now())) return;
+    if (this.#settings.whenStale !== 'refuse' || this.#core.isLeased(this.#now())) return;
     throw new AuthorityError(
       'verification_stale',
       'Verifying a token: the authority has not been heard of for longer than `maxStalenessMs`, and `whenStale` says to refuse.',
@@ -284,38 +329,38 @@ class CoherentVerifier implements Verifier {
   }
 
   /** Evidence for the authority, which verifies it itself. Only signed tokens come here, so the header is the authority's form. */
-  #reportToken(token: string): void {
+  #showDead(token: string, verdict: Verdict): void {
+    if (verdict !== 'tampered' && verdict !== 'unknown') return;
     const compact = parseCompact(token);
     if (compact.kind === 'compact') this.#evidence.report({ kid: String(compact.header.kid), token });
   }
 
   /** A bound token needs its proof in each request, also when it is remembered (RFC 9449 §7). */
-  async #checkBinding(token: string, known: KnownToken, asked: Presentation): Promise<RefusalCode | undefined> {
-    const { cnf } = known.accepted.claims;
-    const isDpop = asked.scheme === 'DPoP' || (asked.scheme === undefined && asked.proof !== undefined);
+  async #bindingProblem(token: string, { cnf }: VerifiedClaims, asked: Asked): Promise<RefusalCode | undefined> {
+    const { scheme, proof } = asked;
+    const isDpop = isPresentedByDpop(scheme, proof);
     if (cnf === undefined) return isDpop ? 'token_not_bound' : undefined;
     if (!isDpop || cnf.jkt === undefined) return 'token_binding_unproven';
-    if (!asked.proof) return 'proof_missing';
-    const result = await this.#proofs.check({ proof: asked.proof, token, jkt: cnf.jkt });
+    if (!proof) return this.origin === undefined ? 'proof_not_taken' : 'proof_missing';
+    const result = await this.#proofs.check({ proof, token, jkt: cnf.jkt });
     if (result.kind === 'full') {
       throw new AuthorityError(result.code, 'Checking a DPoP proof: whether it was used before cannot be known.');
     }
     return result.kind === 'refused' ? result.code : undefined;
   }
 
-  #measure(known: KnownToken, asked: Requirement, nowMs: number): Outcome {
+  #measure(known: KnownToken, asked: Asked, nowMs: number): Outcome {
     const code = unmet(asked, known, nowMs);
     return code ? refused(code) : known.accepted;
   }
 
-  #refuse(outcome: Exclude<Outcome, Accepted>, asked: Requirement & Presentation): Refused {
+  #refuse(outcome: Refusal, asked: Asked): Refused {
     const { code } = outcome;
     this.#statistics.refused(code);
-    return {
-      ...outcome,
-      status: REFUSALS[code].status,
-      challenge: challengeOf(code, { realm: this.audience, asked, offersDpop: this.origin !== undefined }),
-    };
+    // A program may hand over proofs for addresses that it knows of, without an `origin`.
+    const takesDpop = this.origin !== undefined || asked.proof !== undefined;
+    const challenge = challengeOf(code, { realm: this.audience, asked, takesDpop });
+    return { ...outcome, status: REFUSALS[code].status, challenge };
   }
 
   #giveUp(error: AuthorityError): Unavailable {
@@ -339,10 +384,14 @@ function keyOf(token: string): string {
   return hash('sha256', token, 'binary');
 }
 
-function isBound(known: KnownToken, asked: Presentation): boolean {
-  return known.accepted.claims.cnf !== undefined || asked.scheme === 'DPoP' || asked.proof !== undefined;
+function needsProof(known: KnownToken, { scheme, proof }: Asked): boolean {
+  return known.accepted.claims.cnf !== undefined || scheme === 'DPoP' || proof !== undefined;
 }
 
-function refused(code: RefusalCode, verdict?: Verdict): Extract<Outcome, { kind: 'refused' }> {
+function soundness({ accepted: { claims } }: KnownToken): Extract<Sound, { kind: 'sound' }> {
+  return { kind: 'sound', claims };
+}
+
+function refused(code: RefusalCode, verdict?: Verdict): Refusal {
   return { kind: 'refused', code, ...(verdict === undefined ? {} : { verdict }) };
 }

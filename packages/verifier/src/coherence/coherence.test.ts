@@ -21,7 +21,7 @@ class Bench {
     this.core = new Coherence({
       settings: { maxStalenessMs, maxEntries: 10 },
       newNonce: () => `nonce-${++nonces}`,
-      random: () => 1,
+      random: () => 0.25, // the first attempt after 250 ms
     });
   }
 
@@ -132,6 +132,35 @@ describe('a hit', () => {
     assert.equal(bench.hit, undefined);
   });
 
+  test('EB-08 EB-06 ends where the authority said by the wall clock, too: a machine that slept through an overlap has another lease, not the token', () => {
+    const bench = new Bench().lease();
+    bench.check({ expiresInMs: 10_000 });
+    assert.equal(bench.hit, 'good');
+    bench.wallAheadMs = 600_000; // ten minutes for which the monotonic clock stood still
+    bench.reconnect({ resumed: true });
+    bench.echo();
+    assert.ok(bench.core.isLeased(bench.now));
+    assert.equal(bench.hit, undefined);
+    assert.equal(bench.check({ kind: 'superseded' }), 'superseded');
+  });
+
+  test('EB-08 ends a second early by the wall clock at most, never late', () => {
+    for (const [expiresInMs, livesMs] of [
+      [10_000, 9_000],
+      [10_999, 9_000],
+      [9_999, 8_000],
+    ] as const) {
+      const bench = new Bench({ maxStalenessMs: 30_000 });
+      bench.nowMs = 999; // of a second of the wall clock
+      bench.lease();
+      bench.check({ expiresInMs });
+      bench.nowMs += livesMs;
+      assert.equal(bench.hit, 'good', String(expiresInMs));
+      bench.nowMs += 1_000;
+      assert.equal(bench.hit, undefined, String(expiresInMs));
+    }
+  });
+
   test('EB-09 is not prolonged by anything but an echo of what was sent', () => {
     const bench = new Bench().lease();
     bench.check();
@@ -199,13 +228,13 @@ describe('a check', () => {
       const flight = bench.core.begin(bench.now);
       if (suspendedMs === 0) bench.nowMs += STALENESS_MS + 1;
       bench.wallAheadMs = suspendedMs;
-      assert.equal(bench.answer(flight), 'again');
+      assert.equal(bench.answer(flight), 'too_old');
     }
   });
 
   test('EB-08 that found its token dead counts, however long it was under way', () => {
     const bench = new Bench().lease();
-    bench.check();
+    bench.check({ expiresInMs: 300_000 });
     const flight = bench.core.begin(bench.now);
     bench.wallAheadMs = 60_000;
     assert.equal(bench.hit, undefined);
@@ -403,6 +432,23 @@ describe('the pulse', () => {
     assert.equal(bench.core.nextTickMs(), bench.nowMs + 250);
     assert.equal(bench.pass(250)[0]?.kind, 'connect');
     assert.deepEqual(bench.pass(3_000), [{ kind: 'disconnect', connection: 2 }], 'one that never greets, too');
+  });
+
+  test('EB-10 a stream that greets, echoes and breaks each time is asked for ever more rarely; one that lasted for a pulse, soon again', () => {
+    const bench = new Bench({ maxStalenessMs: 30_000 }).lease();
+    const pauses: number[] = [];
+    for (let time = 0; time < 6; time++) {
+      bench.lost();
+      pauses.push((bench.core.nextTickMs() ?? 0) - bench.nowMs);
+      bench.pass(pauses.at(-1) ?? 0);
+      bench.hello({ resumed: true });
+      bench.echo();
+    }
+    assert.deepEqual(pauses, [250, 500, 1_000, 2_000, 2_500, 2_500], 'a quarter of each bound, as chance has it here');
+    bench.pass(3_000);
+    bench.echo();
+    bench.lost();
+    assert.equal((bench.core.nextTickMs() ?? 0) - bench.nowMs, 250);
   });
 
   test('that another node refuses leads to a new stream at once; what is known stands', () => {

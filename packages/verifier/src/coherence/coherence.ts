@@ -57,8 +57,11 @@ export interface Answer<Value> {
   record: { kind: 'live'; expiresInMs: number; handles: Handles; value: Value } | { kind: DeadVerdict };
 }
 
-/** `again`: the answer proves nothing (overtaken, or too long under way); ask once more. */
-export type Decision = { kind: 'live' } | { kind: DeadVerdict } | { kind: 'again' } | { kind: 'went_back' };
+/**
+ * `again`: revocations overtook the answer, so it proves nothing; ask once more. `too_old`: it was under way for longer than the
+ * bound allows, so it proves nothing either; whoever asked an authority as slow again would only make it slower.
+ */
+export type Decision = { kind: 'live' | DeadVerdict | 'again' | 'too_old' | 'went_back' };
 
 /** What the slow path knows of a token. `seen`: its bytes were verified before, only the record must be asked. */
 export type Recalled<Value> = { kind: 'seen'; value: Value } | { kind: 'dead'; verdict: DeadVerdict } | undefined;
@@ -92,6 +95,7 @@ export class Coherence<Value> {
   #hasGoneBack = false;
 
   #connection = 0;
+  #connectNonce = '';
   #epochWhenAsked = 0;
   #state: StreamState = 'off';
   #streamName = '';
@@ -110,8 +114,9 @@ export class Coherence<Value> {
 
   /** The hit: a look-up, the deadlines, the lease. Undefined sends the request on its slow way. */
   hit(key: string, now: Moment): Value | undefined {
+    if (!this.isLeased(now)) return undefined; // looked at whatever is known, so that no jump of the clocks goes by unseen
     const entry = this.#entries.get(key);
-    if (!entry || !this.#isCurrent(entry, now) || !this.isLeased(now)) return undefined;
+    if (!entry || !this.#isCurrent(entry, now)) return undefined;
     entry.isVisited = true;
     return entry.value;
   }
@@ -167,7 +172,7 @@ export class Coherence<Value> {
       return { kind: record.kind };
     }
     // An answer that was long under way (a suspended machine, a full buffer) may be older than the bound allows.
-    if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'again' };
+    if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'too_old' };
     if (this.#received.hasSince(flight.mark, { key, handles: record.handles })) return { kind: 'again' };
     // It may have ended while the answer was under way, whose word of it was the authority's at the latest then.
     if (ageMs(flight.sentAt, now) >= record.expiresInMs) return { kind: 'expired' };
@@ -186,8 +191,9 @@ export class Coherence<Value> {
       value: record.value,
       handles: record.handles,
       generation: this.#generation,
-      expiresAtSeconds: answer.expiresAtSeconds,
-      // From sending: the authority read its clock later than that. Whole, so that the engine stores it without a box.
+      // The authority's word ends by both clocks: a machine that sleeps through the overlap of a superseded token stops the monotonic
+      // one. From sending: the authority read its clock later than that. Whole, so that the engine stores them without a box.
+      expiresAtSeconds: Math.min(answer.expiresAtSeconds, wholeSeconds(flight.sentAt.wallMs + record.expiresInMs)),
       deadlineMs: Math.floor(flight.sentAt.monotonicMs + record.expiresInMs),
       cost: Math.ceil(answer.tokenLength / CHARACTERS_PER_COST),
     };
@@ -250,7 +256,9 @@ export class Coherence<Value> {
     if (message.cursor < this.#cursor) return this.#stopService(now);
     this.#cursor = message.cursor;
     if (message.kind === 'invalidate') return this.#apply(message, now);
-    if (this.#lease.echoed(message.nonce, now)) this.#reconnection.succeeded();
+    const isOurs = this.#lease.echoed(message.nonce, now);
+    // Of a later pulse: a stream that greets and breaks each time would otherwise be asked for without a pause, by all at once.
+    if (isOurs && message.nonce !== this.#connectNonce) this.#reconnection.succeeded();
     return [];
   }
 
@@ -307,6 +315,7 @@ export class Coherence<Value> {
     this.#reconnection.started();
     this.#lease.streamEnded();
     const nonce = this.#sendNonce(now);
+    this.#connectNonce = nonce ?? '';
     const resume = this.#isListening ? { epoch: this.#epoch, cursor: this.#cursor } : undefined;
     return nonce === undefined ? [] : [{ kind: 'connect', connection: this.#connection, nonce, resume }];
   }
@@ -368,4 +377,9 @@ export class Coherence<Value> {
     this.#isListening = false;
     this.#negatives.clear();
   }
+}
+
+/** Rounded down: an entry may end a little early, never late. */
+function wholeSeconds(ms: number): number {
+  return Math.floor(ms / 1_000);
 }

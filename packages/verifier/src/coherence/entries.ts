@@ -12,9 +12,9 @@ export interface Entry<Value> {
   readonly handles: Handles;
   /** Which run of the stream it belongs to: of an earlier one it proves nothing until the record is asked again. */
   readonly generation: number;
-  /** The token's own `exp`, Unix seconds. */
+  /** The end by the wall clock, Unix seconds, whole: the token's own `exp` or the authority's word, whichever is earlier. */
   readonly expiresAtSeconds: number;
-  /** Monotonic milliseconds, whole: the end by the authority's word. */
+  /** The end by the monotonic clock, milliseconds, whole: the authority's word. */
   readonly deadlineMs: number;
   readonly cost: number;
   isVisited: boolean;
@@ -149,7 +149,7 @@ export class Entries<Value> {
   }
 }
 
-/** Whether an entry's token still lives, by both clocks: its own `exp` and the authority's word. */
+/** Whether an entry's token still lives, by both clocks. */
 export function isAlive(entry: Entry<unknown>, now: Moment): boolean {
   return now.monotonicMs < entry.deadlineMs && now.wallMs < entry.expiresAtSeconds * 1_000;
 }

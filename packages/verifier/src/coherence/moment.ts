@@ -15,6 +15,11 @@ export interface Moment {
  */
 export const MAX_CLOCK_GAP_MS = 1_000;
 
+/** The larger of the two ages, jump or not: for what need not be as certain as a lease. */
+export function elapsedMs(since: Moment, now: Moment): number {
+  return Math.max(now.wallMs - since.wallMs, now.monotonicMs - since.monotonicMs);
+}
+
 /** The larger of the two ages; `Infinity` where the clocks tell of a jump between then and now. */
 export function ageMs(since: Moment, now: Moment): number {
   const byWallMs = now.wallMs - since.wallMs;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Requirement } from '../requirement.ts';
 import { accepting, ORIGIN } from '../testing/accepting.ts';
 import { AUDIENCE } from '../testing/fake-authority.ts';
-import { type PresentedRequest, requestGuard } from './guard.ts';
+import { type GuardedToken, type PresentedRequest, requestGuard } from './guard.ts';
 import { readNodeRequest } from './node-message.ts';
 import { keepToken, tokenOf } from './tokens.ts';
 
@@ -70,7 +70,7 @@ test('two credentials are refused before the verifier is asked, so that neither 
 test('what passes holds the claims and handles of the answer, and neither token nor proof', async () => {
   const decision = await requestGuard(accepting().verifier)(presented({ authorization: ['DPoP secret-token'] }));
   assert.equal(decision.kind, 'pass');
-  assert.deepEqual(Object.keys(decision.token), ['claims']);
+  assert.deepEqual(Object.keys(decision.token), ['basis', 'claims']);
   assert.ok(!/secret-token|a\.b\.c/.test(JSON.stringify(decision)));
 });
 
@@ -119,7 +119,7 @@ test('lines are read as they came, in any case, and only those', () => {
 });
 
 test('a token is found with its own request and no other, whatever stands on prototypes', () => {
-  const token = { claims: { ...accepting().claims } };
+  const token: GuardedToken = { basis: 'record', claims: { ...accepting().claims } };
   const request = {};
   keepToken(request, token);
   assert.equal(tokenOf(request), token);

@@ -10,14 +10,16 @@
  */
 import type { Handles } from '@countersign/protocol';
 import { readTokenCredentials } from '../bearer.ts';
-import { bearerChallenge, type Scheme } from '../challenge.ts';
+import { bearerChallenge } from '../challenge.ts';
 import { REFUSALS } from '../errors.ts';
-import { assertRequirement, type Presentation, type Requirement } from '../requirement.ts';
-import type { VerifiedClaims, VerifyResult } from '../results.ts';
+import { type Asked, type Presentation, type Requirement, readAsked, readRequirement } from '../requirement.ts';
+import type { Accepted, VerifiedClaims, VerifyResult } from '../results.ts';
 import type { Verifier } from '../verifier.ts';
 
 /** What handlers behind a guard find of the token. The token itself is not here: nothing that is logged can leak it. */
 export interface GuardedToken {
+  /** What it rests on: signature and record, or, where the route is `offline`, the signature alone. */
+  basis: Accepted['basis'];
   claims: VerifiedClaims;
   /** Opaque names for grouping; none where the route takes a signature alone (`offline`). */
   handles?: Handles;
@@ -48,27 +50,23 @@ export interface RefusedRequest {
 
 export type Decision = { kind: 'pass'; token: GuardedToken } | RefusedRequest;
 
-/** Every member a requirement may have; the compiler keeps it complete. */
-const REQUIREMENT_MEMBERS: Readonly<Record<keyof Requirement, true>> = {
-  scopes: true,
-  mode: true,
-  acrValues: true,
-  maxAgeSeconds: true,
-};
+/** Seconds after which a request that could not be decided may be tried again: the verifier itself asks again as soon. */
+const RETRY_AFTER_SECONDS = 1;
 
 /**
  * Makes the decision for one route. The promise rejects only where the verifier has a bug, with an `Error`; an adapter hands that to its
  * framework's error path, and never lets the request pass.
  *
- * @throws TypeError for what no token can meet, and for a member that no requirement has: `{ scope: […] }`, read as no
- * requirement at all, would let every token in.
+ * The requirement is read once, here: what the program does to its object later changes nothing.
+ *
+ * @throws TypeError for what no token can meet, for a member that no requirement has, and for one that says nothing.
  */
 export function requestGuard(
   verifier: GuardVerifier,
   requirement: Requirement = {},
 ): (request: PresentedRequest) => Promise<Decision> {
-  assertMembers(requirement);
-  assertRequirement(requirement);
+  const required = readRequirement(requirement);
+  const asBearer = readAsked({ ...required, scheme: 'Bearer' });
   const { audience: realm, origin } = verifier;
   return async (request) => {
     const credentials = readTokenCredentials(request.authorization);
@@ -84,16 +82,14 @@ export function requestGuard(
         description: 'The Authorization header must be the word Bearer or DPoP, one space and the access token.',
       });
     }
-    const result =
-      credentials.kind === 'none'
-        ? await askVerifier(verifier, undefined, requirement)
-        : await askVerifier(verifier, credentials.token, {
-            ...requirement,
-            ...presentationOf(request, { scheme: credentials.scheme, origin }),
-          });
+    let asked: Asked = required;
+    if (credentials.kind === 'token') {
+      asked = credentials.scheme === 'Bearer' ? asBearer : readAsked({ ...required, ...byDpop(request, origin) });
+    }
+    const result = await askVerifier(verifier, credentials.kind === 'token' ? credentials.token : undefined, asked);
     if (result.kind !== 'accepted') return refuse(result);
-    const { claims, handles } = result;
-    return { kind: 'pass', token: { claims, ...(handles === undefined ? {} : { handles }) } };
+    const { basis, claims, handles } = result;
+    return { kind: 'pass', token: { basis, claims, ...(handles === undefined ? {} : { handles }) } };
   };
 }
 
@@ -107,26 +103,14 @@ async function askVerifier(verifier: GuardVerifier, ...asked: Parameters<Verifie
   }
 }
 
-function assertMembers(requirement: Requirement): void {
-  const unknown = Object.keys(requirement).find((member) => !Object.hasOwn(REQUIREMENT_MEMBERS, member));
-  if (unknown === undefined) return;
-  const known = Object.keys(REQUIREMENT_MEMBERS).join(', ');
-  throw new TypeError(
-    `Guarding a route: a requirement has no member ${JSON.stringify(unknown)}. It may have ${known}.`,
-  );
-}
-
 /**
  * Without a `DPoP` line, or without an origin that a proof could name, there is no proof, and the verifier refuses the scheme.
  * Several lines make one value with a comma in it, which is no JWT: it refuses that too (RFC 9449 §4.3, checks 1 and 2). Beside
  * a bearer token the line means nothing.
  */
-function presentationOf(
-  { method, target, dpop }: PresentedRequest,
-  { scheme, origin }: { scheme: Scheme; origin: string | undefined },
-): Presentation {
-  if (scheme === 'Bearer' || dpop.length === 0 || origin === undefined) return { scheme };
-  return { scheme, proof: { jwt: dpop.join(', '), method, url: `${origin}${pathOf(target)}` } };
+function byDpop({ method, target, dpop }: PresentedRequest, origin: string | undefined): Presentation {
+  if (dpop.length === 0 || origin === undefined) return { scheme: 'DPoP' };
+  return { scheme: 'DPoP', proof: { jwt: dpop.join(', '), method, url: `${origin}${pathOf(target)}` } };
 }
 
 const SCHEME_AND_AUTHORITY = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i;
@@ -159,6 +143,7 @@ function refuse(result: Exclude<VerifyResult, { kind: 'accepted' }>): RefusedReq
     // The caller learns that the fault is not his; which fault it is stands in the counters.
     return refusal({
       status: result.status,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
       body: {
         error: 'temporarily_unavailable',
         error_description: 'The access token cannot be verified at the moment. Try again later.',
@@ -181,6 +166,7 @@ function refuse(result: Exclude<VerifyResult, { kind: 'accepted' }>): RefusedReq
 function refusal(answer: {
   status: RefusedRequest['status'];
   challenge?: string;
+  retryAfterSeconds?: number;
   body: { error: string; error_description: string; code: string };
 }): RefusedRequest {
   return {
@@ -190,6 +176,7 @@ function refusal(answer: {
       'content-type': 'application/json',
       'cache-control': 'no-store',
       ...(answer.challenge === undefined ? {} : { 'www-authenticate': answer.challenge }),
+      ...(answer.retryAfterSeconds === undefined ? {} : { 'retry-after': String(answer.retryAfterSeconds) }),
     },
     body: JSON.stringify(answer.body),
   };

@@ -19,7 +19,7 @@ export function accepting(): {
     audience: AUDIENCE,
     origin: ORIGIN,
     verify: async (token, asked) => {
-      calls.push({ token, asked });
+      calls.push({ token, asked: asked && { ...asked } });
       return { kind: 'accepted', basis: 'record', claims, expiresAtMs: 1000 };
     },
   };

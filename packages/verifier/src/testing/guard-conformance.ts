@@ -234,7 +234,7 @@ export function guardConformance(framework: string, { createServer, setsNoStore 
       authority.record(revoked, 'revoked');
       tokens = { good, expired, revoked, forged: authority.forge(authority.claims()) };
       app = await serve((token, requirement) => {
-        asked = requirement;
+        asked = requirement && { ...requirement };
         return verifier.verify(token, requirement);
       });
     });
