@@ -1,11 +1,17 @@
 import type { NewEvent } from '../events/events.ts';
 
 /** How long a token that rang vouches for more of its kind: the window in which its reporter is capped. */
-const VOUCHES_MS = 60_000;
+export const VOUCHES_MS = 60_000;
 /** Kinds remembered, about 300 bytes each. Only what rang gets here, which takes a forgery each; past it the oldest is forgotten. */
-const MAX_KINDS = 1_000;
+export const MAX_KINDS = 1_000;
 /** A reporter's number is his word, so one report may add this many at most; how many there were is still told, in size. */
-const MAX_AT_ONCE = 1_000_000;
+export const MAX_AT_ONCE = 1_000_000;
+
+/** So many more of a kind, behind the event by which one of them rang. */
+export interface Due {
+  kind: string;
+  event: NewEvent;
+}
 
 interface Kind {
   event: NewEvent;
@@ -37,13 +43,19 @@ export class Uncounted {
   }
 
   /** What is to be added to the record now; each number is given out once. */
-  take(nowMs: number): NewEvent[] {
-    const due: NewEvent[] = [];
+  take(nowMs: number): Due[] {
+    const due: Due[] = [];
     for (const [kind, known] of this.#kinds) {
-      if (known.waiting > 0) due.push({ ...known.event, occurrences: known.waiting });
+      if (known.waiting > 0) due.push({ kind, event: { ...known.event, occurrences: known.waiting } });
+      else if (nowMs - known.rangAtMs > VOUCHES_MS) this.#kinds.delete(kind);
       known.waiting = 0;
-      if (nowMs - known.rangAtMs > VOUCHES_MS) this.#kinds.delete(kind);
     }
     return due;
+  }
+
+  /** What was given out could not be recorded: it is given out again, unless its kind was forgotten meanwhile. */
+  giveBack({ kind, event }: Due): void {
+    const known = this.#kinds.get(kind);
+    if (known) known.waiting = Math.min(known.waiting + (event.occurrences ?? 0), MAX_AT_ONCE);
   }
 }

@@ -108,7 +108,7 @@ export class Outbox {
     const taken = this.#waiting.splice(0, count);
     this.#waitingBytes -= bytes;
     const [only] = taken;
-    return taken.length === 1 && only ? only : new Uint8Array(Buffer.concat(taken));
+    return taken.length === 1 && only ? only : Buffer.concat(taken, bytes);
   }
 
   #forget(): void {

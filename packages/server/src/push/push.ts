@@ -3,10 +3,10 @@
  *
  *     open → hello → invalidates and heartbeats, round by round → ended by: reader, slow reader, an hour, its client, epoch, stop
  *
- * Owns the streams of this node and when the log is read: after a wake-up, after a nonce, and ten times a second while there is a
- * stream, because the command line writes from a process of its own. Leaves to rounds.ts what is said to whom (the invariant stands
- * there), to revocation/ how the log is read. A read that fails says nothing and ends nothing: without an echo leases end by
- * themselves.
+ * Owns the streams of this node and when the log is read: after a wake-up, a nonce or an arrival, and ten times a second while there
+ * is a stream, because the command line writes from a process of its own. Leaves to rounds.ts what is said to whom (the invariant
+ * stands there), to reader.ts that reads do not overlap, to revocation/ how the log is read. A read that fails says nothing and ends
+ * nothing: without an echo leases end by themselves.
  */
 import { encodeBase64url, type StreamMessage } from '@countersign/protocol';
 import type { Client, Clients } from '../clients/clients.ts';
@@ -16,16 +16,14 @@ import type { Log } from '../world/log.ts';
 import type { Random } from '../world/random.ts';
 import type { Stopwatch } from '../world/stopwatch.ts';
 import type { RunningTimer, Timers } from '../world/timers.ts';
-import { afterMs, nextTurn } from '../world/turn.ts';
 import { Outbox } from './outbox.ts';
-import { type Delivery, MAX_ROWS, type NewStream, Rounds, type RoundsBounds, type StreamEnd } from './rounds.ts';
+import { Reader } from './reader.ts';
+import { type Delivery, type NewStream, Rounds, type RoundsBounds, type StreamEnd } from './rounds.ts';
 
 export { MAX_NONCES } from './rounds.ts';
 
 /** What another process wrote is seen within this. */
 const POLL_MS = 100;
-/** Between two rounds: two hundred a second at most, whatever arrives, and all that arrives meanwhile shares the next one. */
-const ROUND_PAUSE_MS = 5;
 const HOUSEKEEPING_MS = 1_000;
 /** A silent stream says that it is there: the listener gives up a socket without a byte after 40 seconds, proxies after 60. */
 const MAX_QUIET_MS = 15_000;
@@ -64,20 +62,17 @@ interface StreamsOfClient {
 
 export class Push {
   readonly #log: Log;
-  readonly #invalidations: Pick<InvalidationLog, 'state' | 'read'>;
   readonly #clients: Pick<Clients, 'find'>;
   readonly #random: Random;
   readonly #stopwatch: Stopwatch;
   readonly #timers: Timers;
   readonly #rounds: Rounds;
+  readonly #reader: Reader;
   readonly #streams = new Map<string, OpenStream>();
   readonly #ofClient = new Map<string, StreamsOfClient>();
   /** Messages that several streams share are written out once. */
   readonly #written = new WeakMap<StreamMessage, Uint8Array>();
   #running: RunningTimer[] = [];
-  #isReading = false;
-  #isAskedAgain = false;
-  #hasFailed = false;
   #isStopped = false;
 
   constructor(given: {
@@ -92,17 +87,20 @@ export class Push {
     bounds?: Partial<RoundsBounds>;
   }) {
     this.#log = given.log;
-    this.#invalidations = given.invalidations;
     this.#clients = given.clients;
     this.#random = given.random;
     this.#stopwatch = given.stopwatch;
     this.#timers = given.timers;
-    const { handles, bounds } = given;
+    const { log, invalidations, handles, bounds } = given;
     this.#rounds = new Rounds({
       handleOf: (clientId, subject, id) => handles.of(clientId, subject, id),
       ...(bounds && { bounds }),
     });
-    given.wakeUps.onWake(() => this.#wake());
+    this.#reader = new Reader({
+      ...{ log, invalidations, rounds: this.#rounds },
+      deliver: (deliveries) => this.#deliver(deliveries),
+    });
+    given.wakeUps.onWake(() => this.#reader.wake());
   }
 
   /** How many streams are open. */
@@ -112,12 +110,12 @@ export class Push {
 
   /** No read is under way, and none is due before the next poll. */
   get isAtRest(): boolean {
-    return !this.#isReading;
+    return this.#reader.isAtRest;
   }
 
   /** Opens a stream for a resource server that has just authenticated. `body` is what it reads. */
   async open(client: Client, asked: StreamAsked): Promise<Opened> {
-    if (!this.#isStopped) this.#deliver(this.#rounds.observe(await this.#invalidations.state()));
+    if (!this.#isStopped) await this.#reader.arrive();
     if (this.#isStopped) return { kind: 'stopping' };
     const name = encodeBase64url(this.#random.bytes(NAME_BYTES));
     const audiences = client.resourceServerFor;
@@ -127,14 +125,14 @@ export class Push {
     const spreadMs = ((this.#random.bytes(1)[0] ?? 0) / 255) * LIFE_SPREAD_MS;
     const endsAtMs = this.#stopwatch.monotonicMs() + MAX_LIFE_MS - spreadMs;
     this.#remember({ name, clientId: client.id, outbox, endsAtMs }, client);
-    this.#wake();
+    this.#reader.wake();
     return { kind: 'opened', body: outbox.body };
   }
 
   /** A nonce to echo on a stream of this client. */
   pulse(client: Client, pulse: { stream: string; nonce: string }): 'taken' | 'unknown' | 'too_many' {
     const taken = this.#rounds.pulse({ ...pulse, clientId: client.id });
-    if (taken === 'taken') this.#wake();
+    if (taken === 'taken') this.#reader.wake();
     return taken;
   }
 
@@ -142,45 +140,6 @@ export class Push {
   stop(): void {
     this.#isStopped = true;
     for (const { name } of [...this.#streams.values()]) this.#end(name, 'stop');
-  }
-
-  /** Reads soon: with everything that arrives in this turn, or after the round under way. */
-  #wake(): void {
-    this.#isAskedAgain = true;
-    if (this.#isReading || this.#streams.size === 0) return;
-    this.#isReading = true;
-    nextTurn(() => void this.#read());
-  }
-
-  async #read(): Promise<void> {
-    this.#isAskedAgain = false;
-    const isWhole = await this.#round();
-    this.#isReading = false;
-    // After a failure the next poll tries again; else whatever came in between is not let wait for that.
-    const isMore = isWhole === 'more' || (isWhole === 'done' && (this.#isAskedAgain || this.#rounds.isOwing));
-    if (!isMore || this.#streams.size === 0) return;
-    this.#isReading = true;
-    afterMs(ROUND_PAUSE_MS, () => void this.#read());
-  }
-
-  /** One round. Never rejects. */
-  async #round(): Promise<'done' | 'more' | 'failed'> {
-    try {
-      const { round, deliveries } = this.#rounds.begin(await this.#invalidations.state());
-      this.#deliver(deliveries);
-      if (!round) return 'failed';
-      const read = await this.#invalidations.read(round.after, MAX_ROWS);
-      this.#deliver(this.#rounds.end(round, read));
-      this.#hasFailed = false;
-      return read.isComplete ? 'done' : 'more';
-    } catch (error) {
-      if (!this.#hasFailed) {
-        const cause = error instanceof Error ? error.name : typeof error;
-        this.#log.warn('the log of invalidations could not be read; verifiers get no echo until it can', { cause });
-      }
-      this.#hasFailed = true;
-      return 'failed';
-    }
   }
 
   #deliver(deliveries: readonly Delivery[]): void {
@@ -192,9 +151,6 @@ export class Push {
       else if (!isWritten) this.#end(stream, 'slow');
       const client = this.#ofClient.get(open.clientId);
       if (isDoubtful && client) client.checkedMs = Number.NEGATIVE_INFINITY;
-    }
-    if (deliveries.some(({ end }) => end === 'behind')) {
-      this.#log.error('the store is an older copy of what it was; no verifier is served until its epoch was raised');
     }
   }
 
@@ -216,18 +172,30 @@ export class Push {
     }
     const due = [...this.#ofClient].filter(([, { checkedMs }]) => nowMs - checkedMs >= CLIENT_CHECK_MS);
     due.sort(([, left], [, right]) => left.checkedMs - right.checkedMs);
+    const failures: unknown[] = [];
     for (const [clientId, streams] of due.slice(0, MAX_CLIENTS_PER_STEP)) {
-      streams.checkedMs = nowMs;
-      const client = await this.#clients.find(clientId);
-      const isGood = client && client.disabledAtMs === undefined && audiencesOf(client) === streams.audiences;
-      if (!isGood) for (const name of [...streams.names]) this.#end(name, 'client');
+      const { checkedMs } = streams;
+      streams.checkedMs = nowMs; // before the read: a doubt that arises meanwhile stands
+      try {
+        await this.#checkClient(clientId, streams);
+      } catch (error) {
+        streams.checkedMs = Math.min(streams.checkedMs, checkedMs); // the next step tries again
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #checkClient(clientId: string, streams: StreamsOfClient): Promise<void> {
+    const client = await this.#clients.find(clientId);
+    const isGood = client && client.disabledAtMs === undefined && audiencesOf(client) === streams.audiences;
+    if (!isGood) for (const name of [...streams.names]) this.#end(name, 'client');
   }
 
   #remember(stream: OpenStream, client: Client): void {
     if (this.#streams.size === 0) {
       this.#running = [
-        this.#timers.every(POLL_MS, () => this.#wake()),
+        this.#timers.every(POLL_MS, () => this.#reader.wake()),
         this.#timers.every(HOUSEKEEPING_MS, () => this.#keepHouse()),
       ];
     }

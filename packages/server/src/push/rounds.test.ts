@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { StreamMessage } from '@countersign/protocol';
-import fc from 'fast-check';
-import { type Delivery, type LogRead, type LogRow, MAX_NONCES, MAX_ROWS, type NewStream, Rounds } from './rounds.ts';
+import { MAX_MADE_PER_ROUND, MAX_ROWS_PER_ROUND } from './replays.ts';
+import {
+  type Delivery,
+  type LogRead,
+  type LogRow,
+  MAX_NONCES,
+  MAX_REPLAYED,
+  MAX_ROWS,
+  type NewStream,
+  Rounds,
+} from './rounds.ts';
 
 const API = 'https://api.example';
 const NOW_MS = 1_800_000_000_000;
 
-/** A log in which rows become visible when the test says so, in whatever order of positions. */
+/** A log in which rows become visible when the test says so, in whatever order of positions. It answers as the real one does. */
 class FakeLog {
   epoch = 1;
   sweptUpTo = 0;
@@ -21,15 +30,23 @@ class FakeLog {
     return added;
   }
   get head(): number {
-    return Math.max(0, ...this.rows.map(({ cursor }) => cursor));
+    return this.rows.reduce((head, { cursor }) => Math.max(head, cursor), this.sweptUpTo);
   }
   get state() {
     return { epoch: this.epoch, head: this.head };
   }
   read(after: number, changes: Partial<LogRead> = {}): LogRead {
-    const rows = this.rows.filter(({ cursor }) => cursor > after);
-    const { state, head: cursor, sweptUpTo } = this;
-    return { state, rows, cursor, isComplete: true, sweptUpTo, ...changes };
+    const visible = this.rows.filter(({ cursor }) => cursor > after).sort((left, right) => left.cursor - right.cursor);
+    const rows = visible.slice(0, MAX_ROWS);
+    // A full read cannot know that there is no more.
+    const isComplete = rows.length < MAX_ROWS;
+    const { state, sweptUpTo } = this;
+    const cursor = isComplete ? Math.max(state.head, after) : (rows.at(-1)?.cursor ?? after);
+    return { state, rows, cursor, isComplete, sweptUpTo, ...changes };
+  }
+  addMany(count: number, row: Partial<LogRow> = {}): void {
+    const { head } = this;
+    for (let one = 1; one <= count; one++) this.add({ cursor: head + one, ...row });
   }
 }
 
@@ -179,7 +196,7 @@ describe('a round', () => {
     assert.equal(begin().after, 2);
     const deliveries = round();
     assert.deepEqual(told(deliveries, 'a'), ['token t6 @5'], 'what it knows is not told again');
-    const missed = ['token t3 @2', 'token t4 @2', 'token t5 @2', 'token t6 @2'];
+    const missed = ['token t3 @2', 'token t4 @3', 'token t5 @4', 'token t6 @5'];
     assert.deepEqual(told(deliveries, 'b'), ['hello 2 resumed', ...missed, 'echo n2 @6']);
   });
 
@@ -189,11 +206,11 @@ describe('a round', () => {
     open('a', { resume: { epoch: 1, cursor: 1 } });
     open('b', { resume: { epoch: 1, cursor: 2 } });
     const deliveries = round();
-    assert.deepEqual(told(deliveries, 'a'), ['hello 1 resumed', 'token t2 @1', 'token t3 @1', 'echo n1 @3']);
+    assert.deepEqual(told(deliveries, 'a'), ['hello 1 resumed', 'token t2 @1', 'token t3 @2', 'echo n1 @3']);
     assert.deepEqual(told(deliveries, 'b'), ['hello 2 resumed', 'token t3 @2', 'echo n2 @3']);
   });
 
-  test('that went back for somebody and did not come to the end takes nobody else back', () => {
+  test('that went back for somebody and did not come to the end takes nobody else back, and the next one does not go back', () => {
     const { log, open, round, rounds, begin } = start();
     for (let row = 0; row < 5; row++) log.add();
     open('a');
@@ -202,9 +219,29 @@ describe('a round', () => {
     const begun = begin();
     const rows = log.rows.slice(2, 3);
     assert.deepEqual(rounds.end(begun, log.read(begun.after, { rows, cursor: 3, isComplete: false })), []);
+    assert.equal(begin().after, 5);
     const deliveries = round();
     assert.deepEqual(told(deliveries, 'a'), []);
-    assert.equal(told(deliveries, 'b').length, 5);
+    assert.deepEqual(told(deliveries, 'b'), ['hello 5 anew', 'echo n2 @5']);
+    open('c', { resume: { epoch: 1, cursor: 2 } });
+    assert.equal(told(round(), 'c').length, 5, 'and after it others go back again');
+  });
+
+  test('says to each stream what it has to say in one delivery', () => {
+    const { log, open, round, rounds } = start();
+    log.add();
+    open('a');
+    round();
+    log.add();
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    open('b', { resume: { epoch: 1, cursor: 0 } });
+    open('c');
+    const deliveries = round();
+    assert.deepEqual(deliveries.map(({ stream }) => stream).sort(), ['a', 'b', 'c']);
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((stream) => told(deliveries, stream).length),
+      [2, 4, 2],
+    );
   });
 
   test('begins at the head where nobody was greeted before', () => {
@@ -242,6 +279,21 @@ describe('a stream hears', () => {
     log.add({ kind: 'superseded' }); // its end is not known
     log.add({ kind: 'token', expiresAtMs: NOW_MS + 1 }); // taken back
     assert.deepEqual(told(round(), 'a'), ['token t2 @0', 'token t3 @0', 'token t4 @0']);
+  });
+
+  test('what is dead for good as final, and nothing else', () => {
+    const { log, open, round } = start();
+    open('a');
+    round();
+    const kinds = ['token', 'grant', 'superseded', 'user', 'client', 'key'] as const;
+    for (const kind of kinds) log.add({ kind });
+    open('b', { resume: { epoch: 1, cursor: 0 } });
+    const deliveries = round();
+    for (const stream of ['a', 'b']) {
+      const messages = deliveries.flatMap((delivery) => (delivery.stream === stream ? delivery.messages : []));
+      const finals = messages.flatMap((message) => (message.kind === 'invalidate' ? [message.final] : []));
+      assert.deepEqual(finals, [true, true, false, false, false, false]);
+    }
   });
 
   test('handles of its own; one is computed for a row and client, not for a stream', () => {
@@ -305,12 +357,69 @@ describe('who comes back', () => {
 
   test('from too far back begins anew, and the log is not read from there', () => {
     const { log, open, round, begin } = start();
-    for (let row = 1; row <= MAX_ROWS + 1; row++) log.add({ position: row, cursor: row });
+    log.addMany(MAX_REPLAYED + 1);
     open('a', { resume: { epoch: 1, cursor: 0 } });
-    assert.equal(begin().after, MAX_ROWS + 1);
-    assert.equal(told(round(), 'a')[0], `hello ${MAX_ROWS + 1} anew`);
+    assert.equal(begin().after, MAX_REPLAYED + 1);
+    assert.equal(told(round(), 'a')[0], `hello ${MAX_REPLAYED + 1} anew`);
     open('b', { resume: { epoch: 1, cursor: 1 } });
-    assert.equal(told(round(), 'b').length, 1 + MAX_ROWS + 1);
+    assert.equal(told(round(), 'b').length, 1 + MAX_REPLAYED + 1);
+  });
+
+  test('from as far back as a read reaches keeps no echo from anybody', () => {
+    const { log, open, round, rounds } = start();
+    log.addMany(MAX_ROWS + 50);
+    open('a');
+    round();
+    open('b', { resume: { epoch: 1, cursor: log.head - MAX_ROWS } });
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'a'), [`echo p @${log.head}`]);
+    assert.deepEqual(told(deliveries, 'b')[0], `hello ${log.head} anew`);
+  });
+
+  test('over few cursors with many rows begins anew, and keeps an echo from others for one round at most', () => {
+    for (const rows of [MAX_REPLAYED + 1, MAX_ROWS]) {
+      const { log, open, round, rounds } = start();
+      log.add();
+      log.addMany(rows, { cursor: 2 });
+      open('a');
+      for (let begun = 0; begun < 2; begun++) round();
+      open('b', { resume: { epoch: 1, cursor: 1 } });
+      rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+      const deliveries = rows < MAX_ROWS ? round() : [...round(), ...round()];
+      assert.deepEqual(told(deliveries, 'a'), ['echo p @2']);
+      assert.deepEqual(told(deliveries, 'b'), ['hello 2 anew', 'echo n2 @2']);
+    }
+  });
+
+  test('may be cut off in the middle and come back from there, and loses nothing', () => {
+    const { log, open, round } = start();
+    for (const cursor of [1, 3, 3, 7, 8]) log.add({ cursor });
+    let streams = 0;
+    const messages = (from: number) => {
+      open(`s${++streams}`, { resume: { epoch: 1, cursor: from } });
+      return round().flatMap((delivery) => delivery.messages.filter(({ kind }) => kind === 'invalidate'));
+    };
+    const whole = messages(0);
+    assert.equal(whole.length, 5);
+    for (const [index, { cursor }] of whole.entries()) {
+      const missed = new Set(
+        [...whole.slice(0, index), ...messages(cursor)].map(textOf).map((text) => text.split(' ')[1]),
+      );
+      assert.equal(missed.size, 5, `cut off before ${index}`);
+    }
+  });
+
+  test('hears of a row from beyond where the read ends under a cursor up to which all was said', () => {
+    const { log, open, rounds, begin } = start();
+    open('there');
+    rounds.end(begin(), log.read(0));
+    log.add();
+    log.add({ cursor: 9 });
+    open('a', { resume: { epoch: 1, cursor: 0 } });
+    const begun = begin();
+    const deliveries = rounds.end(begun, log.read(begun.after, { cursor: 4 }));
+    assert.deepEqual(told(deliveries, 'a'), ['hello 0 resumed', 'token t1 @0', 'token t2 @4', 'echo n2 @4']);
   });
 
   test('with a cursor that the read did not go back to begins anew', () => {
@@ -323,6 +432,92 @@ describe('who comes back', () => {
     open('b', { resume: { epoch: 1, cursor: 2 } });
     rounds.end(before, log.read(before.after));
     assert.equal(told(round(), 'b')[0], 'hello 2 resumed', 'it waits for a read that does');
+  });
+});
+
+describe('a fleet that comes back', () => {
+  const WHOLE_REPLAYS = MAX_ROWS_PER_ROUND / MAX_REPLAYED;
+  const resumed = (deliveries: readonly Delivery[]) =>
+    deliveries.filter(({ messages: [first] }) => first?.kind === 'hello' && first.resumed);
+
+  test('is served over several rounds, in the order of arrival, and others are told and echoed in each', () => {
+    const { log, open, round, rounds } = start();
+    open('other', { clientId: 'other' });
+    round();
+    log.addMany(MAX_REPLAYED);
+    round();
+    for (let stream = 0; stream < 2.5 * WHOLE_REPLAYS; stream++)
+      open(`s${stream}`, { resume: { epoch: 1, cursor: 0 } });
+    const served: string[] = [];
+    // The first makes messages for all of them.
+    for (const count of [1, WHOLE_REPLAYS, WHOLE_REPLAYS, WHOLE_REPLAYS / 2 - 1]) {
+      assert.equal(rounds.isOwing, true);
+      rounds.pulse({ stream: 'other', clientId: 'other', nonce: `p${served.length}` });
+      const deliveries = round();
+      assert.deepEqual(told(deliveries, 'other'), [`echo p${served.length} @${log.head}`]);
+      assert.equal(resumed(deliveries).length, count);
+      for (const { messages } of resumed(deliveries)) assert.equal(messages.length, 1 + MAX_REPLAYED + 1);
+      served.push(...resumed(deliveries).map(({ stream }) => stream));
+    }
+    assert.deepEqual(
+      served,
+      [...served].sort((left, right) => Number(left.slice(1)) - Number(right.slice(1))),
+    );
+    assert.deepEqual([served.length, rounds.isOwing], [2.5 * WHOLE_REPLAYS, false]);
+  });
+
+  test('of one client computes each handle once and shares each message, over all rounds and wherever each comes back from', () => {
+    const { log, open, round } = start();
+    log.addMany(MAX_REPLAYED);
+    const streams = 2 * WHOLE_REPLAYS;
+    for (let stream = 0; stream < streams; stream++) open(`s${stream}`, { resume: { epoch: 1, cursor: stream } });
+    handles.length = 0;
+    const deliveries = [...round(), ...round(), ...round()];
+    assert.equal(resumed(deliveries).length, streams);
+    assert.equal(handles.length, MAX_REPLAYED);
+    const messages = new Set(
+      deliveries.flatMap((delivery) => delivery.messages.filter(({ kind }) => kind === 'invalidate')),
+    );
+    assert.equal(messages.size, MAX_REPLAYED);
+  });
+
+  test('of many clients makes few messages in a round', () => {
+    const { log, open, round } = start();
+    log.addMany(MAX_MADE_PER_ROUND);
+    for (const clientId of ['x', 'y', 'z']) open(clientId, { clientId, resume: { epoch: 1, cursor: 0 } });
+    for (const clientId of ['x', 'y', 'z']) {
+      handles.length = 0;
+      assert.deepEqual(
+        resumed(round()).map(({ stream }) => stream),
+        [clientId],
+      );
+      assert.equal(handles.length, MAX_MADE_PER_ROUND);
+    }
+  });
+
+  test('waits only for so long as it may resume, and whoever begins anew does not wait', () => {
+    const { log, open, round } = start();
+    log.addMany(MAX_REPLAYED);
+    for (let stream = 0; stream <= WHOLE_REPLAYS; stream++) open(`s${stream}`, { resume: { epoch: 1, cursor: 0 } });
+    open('new');
+    const first = round();
+    assert.deepEqual(told(first, `s${WHOLE_REPLAYS}`), []);
+    assert.equal(told(first, 'new')[0], `hello ${log.head} anew`);
+    log.add();
+    assert.equal(told(round(), `s${WHOLE_REPLAYS}`)[0], `hello ${log.head} anew`);
+  });
+
+  test('is told nothing of an epoch in which the same positions named other rows', () => {
+    const { log, open, round, rounds } = start();
+    log.addMany(MAX_REPLAYED);
+    for (let stream = 0; stream <= WHOLE_REPLAYS; stream++) open(`s${stream}`, { resume: { epoch: 1, cursor: 0 } });
+    round();
+    for (let stream = 0; stream <= WHOLE_REPLAYS; stream++) rounds.close(`s${stream}`);
+    log.rows = [];
+    log.epoch = 2;
+    log.add({ subjectId: 'of the second epoch' });
+    open('a', { resume: { epoch: 2, cursor: 0 } });
+    assert.equal(told(round(), 'a')[1], 'token of the second epoch @0');
   });
 });
 
@@ -436,54 +631,4 @@ describe('bounds', () => {
     assert.deepEqual([open('a'), open('c')], ['opened', 'too_many_of_client']);
     assert.deepEqual([open('d', { clientId: 'x' }), open('e', { clientId: 'y' })], ['opened', 'too_many']);
   });
-});
-
-test('over random histories no echo overtakes a row that was visible before its nonce', () => {
-  const acts = fc.constantFrom('row', 'row', 'pulse', 'pulse', 'begin', 'end', 'end', 'fail', 'open');
-  fc.assert(
-    fc.property(fc.array(acts, { minLength: 20, maxLength: 120 }), (history) => {
-      const { log, open, rounds } = start();
-      const heard = new Map<string, Set<string>>();
-      const mustHave = new Map<string, string[]>();
-      let under: { round: ReturnType<Rounds['begin']>['round']; read: LogRead } | undefined;
-      let count = 0;
-      let streams = 0;
-      const hear = (deliveries: readonly Delivery[]) => {
-        for (const { stream, messages } of deliveries) {
-          const known = heard.get(stream) ?? new Set();
-          heard.set(stream, known);
-          for (const message of messages) {
-            if (message.kind === 'hello')
-              for (const { subjectId } of log.rows.slice(0, message.cursor)) known.add(subjectId);
-            if (message.kind === 'invalidate') known.add(message.handle.split('/')[2] ?? '');
-            if (message.kind !== 'heartbeat') continue;
-            for (const row of mustHave.get(message.nonce) ?? [])
-              assert.ok(known.has(row), `${row} before ${message.nonce}`);
-          }
-        }
-      };
-      for (const act of history) {
-        const visible = log.rows.map(({ subjectId }) => subjectId);
-        if (act === 'row') log.add();
-        if (act === 'open') {
-          mustHave.set(`n${++streams}`, visible);
-          open(`s${streams}`);
-        }
-        if (act === 'pulse') {
-          const nonce = `p${++count}`;
-          mustHave.set(nonce, visible);
-          rounds.pulse({ stream: `s${1 + (count % Math.max(streams, 1))}`, clientId: 'rs', nonce });
-        }
-        if (act === 'begin') {
-          const { round, deliveries } = rounds.begin(log.state);
-          hear(deliveries);
-          under = round && { round, read: log.read(round.after) };
-        }
-        if (act === 'fail') under = undefined;
-        if (act === 'end' && under?.round) hear(rounds.end(under.round, under.read));
-        if (act === 'end') under = undefined;
-      }
-    }),
-    { numRuns: 300 },
-  );
 });

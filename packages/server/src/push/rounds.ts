@@ -7,13 +7,17 @@
  *
  * What must hold (design §5). A heartbeat echoes a nonce only if the nonce arrived before `begin` of a round whose read came back
  * complete, and every row of that read which concerns the stream and was not said before stands in front of it. One read serves all
- * streams. A row is never found by its position: cursors are the reader's own, and rows may come twice.
+ * streams. A row is never found by its position: cursors are the reader's own, and rows may come twice. Whoever comes back may take the
+ * read back by `MAX_REPLAYED`, and never takes it from those who are there.
  *
  * Owns streams, nonces and what was said. Leaves reading, writing, slow readers and age to push.ts.
  */
-import type { Handles, HelloMessage, StreamMessage } from '@countersign/protocol';
+import type { HelloMessage, StreamMessage } from '@countersign/protocol';
+import type { LogRead, LogRow, LogState } from './reading.ts';
+import { Replays } from './replays.ts';
 import { concerns, disables, type HandleOf, Saying } from './saying.ts';
 
+export type { LogRead, LogRow, LogState } from './reading.ts';
 export type { HandleOf } from './saying.ts';
 
 /** Streams of one client: a fleet of a thousand processes under one registration. */
@@ -22,45 +26,13 @@ export const MAX_STREAMS_PER_CLIENT = 1_000;
 export const MAX_STREAMS = 5_000;
 /** Nonces that wait on one stream. A verifier sends one a second at most and gives a stream up that owes it three. */
 export const MAX_NONCES = 8;
-/** Rows that one read brings at most, and that are replayed to one stream; past that, asking about each token again costs less. */
+/** Rows that one read brings at most. */
 export const MAX_ROWS = 10_000;
-
-/** Where the log stands. */
-export interface LogState {
-  epoch: number;
-  /** Cursor of whoever needs nothing of the past. Never falls within an epoch. */
-  head: number;
-}
-
-export interface LogRow {
-  /** Names the row; says nothing of order. */
-  position: number;
-  /** A read whose answer ended at this cursor or beyond has brought the row. */
-  cursor: number;
-  /** When it was written, Unix milliseconds. */
-  atMs: number;
-  /** `superseded`: a token that its successor replaced, and nothing worse. */
-  kind: keyof Handles | 'superseded';
-  subjectId: string;
-  /** Whose resource servers are concerned; undefined: all. */
-  audience?: string | undefined;
-  /** When the token ends by itself, where that is known. */
-  expiresAtMs?: number | undefined;
-}
-
-/** The answer of a read. */
-export interface LogRead {
-  /** Read after the last row: an epoch that changed meanwhile makes the rows worth nothing. */
-  state: LogState;
-  /** In the order in which they are to be said. At most `MAX_ROWS`. */
-  rows: readonly LogRow[];
-  /** Where the next read goes on. Not complete: at the last row. */
-  cursor: number;
-  /** Everything that was visible when the read began is in `rows`. */
-  isComplete: boolean;
-  /** The highest cursor of a row ever swept, read after the rows: from before it the log is not whole. */
-  sweptUpTo: number;
-}
+/**
+ * Rows that are replayed to one stream: past that, asking about each token again costs less. They fit twice over: into what may wait
+ * for a reader (230 of 256 KiB), and five times into a read, which thus comes to its end for everybody else, too.
+ */
+export const MAX_REPLAYED = MAX_ROWS / 5;
 
 export interface NewStream {
   /** Names it for ever: random, 128 bits. */
@@ -108,6 +80,7 @@ interface Stream extends NewStream {
 export class Rounds {
   readonly #handleOf: HandleOf;
   readonly #bounds: RoundsBounds;
+  readonly #replays: Replays;
   readonly #streams = new Map<string, Stream>();
   readonly #perClient = new Map<string, number>();
   /** Streams with a nonce that waits; those without a hello are among them. */
@@ -118,6 +91,8 @@ export class Rounds {
   /** The highest state ever seen. What is below is an older copy of the store. */
   #highest: LogState = { epoch: 0, head: 0 };
   #isBehind = false;
+  /** The last read did not come to its end, perhaps because it went back. */
+  #isCutShort = false;
   /** How far all greeted streams have been told. */
   #cursor = 0;
   /** Rows beyond `#cursor` that were brought already, by position: a later engine may bring them again. */
@@ -125,6 +100,7 @@ export class Rounds {
 
   constructor(given: { handleOf: HandleOf; bounds?: Partial<RoundsBounds> }) {
     this.#handleOf = given.handleOf;
+    this.#replays = new Replays(given.handleOf);
     this.#bounds = { streamsPerClient: MAX_STREAMS_PER_CLIENT, streams: MAX_STREAMS, ...given.bounds };
   }
 
@@ -185,7 +161,9 @@ export class Rounds {
     this.#isBehind = state.epoch < epoch || (state.epoch === epoch && state.head < head);
     if (this.#isBehind) return this.#endAll('behind', () => true);
     this.#highest = state;
-    return state.epoch === epoch ? [] : this.#endAll('epoch', (stream) => stream.hasHello);
+    if (state.epoch === epoch) return [];
+    this.#replays.forget();
+    return this.#endAll('epoch', (stream) => stream.hasHello);
   }
 
   /**
@@ -203,6 +181,7 @@ export class Rounds {
     }
     let after = this.#cursor;
     for (const { hasHello, resume } of this.#owed) {
+      if (this.#isCutShort) break; // this one is for those who are there
       if (!hasHello && resume && mayResume(resume, state)) after = Math.min(after, resume.cursor);
     }
     this.#round = { number: this.#begun, epoch: state.epoch, after };
@@ -217,19 +196,21 @@ export class Rounds {
     if (this.#isBehind || read.state.epoch !== round.epoch) return ended;
     const saying = new Saying(this.#handleOf, this.#cursor);
     const fresh = read.rows.filter((row) => row.cursor > this.#cursor && !this.#brought.has(row.position));
-    const deliveries: Delivery[] = [];
+    this.#isCutShort = !read.isComplete;
     const owed = read.isComplete ? [...this.#owed].filter((stream) => stream.openedAfter < round.number) : [];
     const told = this.#tell(fresh, saying);
     this.#moveOn(read);
+    this.#replays.beginRound();
+    let isWaiting = false;
     for (const stream of owed) {
       if (!this.#streams.has(stream.name)) continue; // its client was disabled by a row of this read
-      if (!stream.hasHello) deliveries.push(this.#greet(stream, round, read));
-      const heartbeats = this.#echoes(stream, round);
-      const before = told.get(stream.name);
-      if (before) told.set(stream.name, { ...before, messages: [...before.messages, ...heartbeats] });
-      else deliveries.push({ stream: stream.name, messages: heartbeats });
+      const before = stream.hasHello ? told.get(stream.name) : this.#greet(stream, round, read);
+      if (before) told.set(stream.name, { ...before, messages: [...before.messages, ...this.#echoes(stream, round)] });
+      else if (stream.hasHello) told.set(stream.name, { stream: stream.name, messages: this.#echoes(stream, round) });
+      else isWaiting = true;
     }
-    return [...told.values(), ...deliveries];
+    if (!isWaiting) this.#replays.forget();
+    return [...told.values()];
   }
 
   /** What is new, to every stream that was greeted before. */
@@ -247,23 +228,26 @@ export class Rounds {
     return told;
   }
 
-  #greet(stream: Stream, round: Round, read: LogRead): Delivery {
+  /** Undefined: what it missed is told in a later round. */
+  #greet(stream: Stream, round: Round, read: LogRead): Delivery | undefined {
     const { name, clientId, resume } = stream;
     const cursor = resume && isWhole(resume, round, read) ? resume.cursor : undefined;
+    if (cursor !== undefined && this.#replays.isFull) return undefined;
+    const missed = cursor === undefined ? [] : read.rows.filter((row) => row.cursor > cursor && concerns(row, stream));
+    if (cursor !== undefined) this.#replays.looked(read.rows.length);
+    const isResumed = cursor !== undefined && missed.length <= MAX_REPLAYED;
     const hello: HelloMessage = {
       kind: 'hello',
       stream: name,
       epoch: round.epoch,
-      cursor: cursor ?? this.#cursor,
-      resumed: cursor !== undefined,
+      cursor: isResumed ? cursor : this.#cursor,
+      resumed: isResumed,
     };
     stream.hasHello = true;
     this.#greeted++;
-    const missed = cursor === undefined ? [] : read.rows.filter((row) => row.cursor > cursor && concerns(row, stream));
-    const saying = new Saying(this.#handleOf, hello.cursor);
-    const messages = [hello, ...missed.map((row) => saying.of(clientId, row))];
     const isDoubtful = read.rows.some((row) => disables(row, stream));
-    return { stream: name, messages, ...(isDoubtful && { isDoubtful }) };
+    const replayed = isResumed ? missed.map((row) => this.#replays.of(clientId, row, read)) : [];
+    return { stream: name, messages: [hello, ...replayed], ...(isDoubtful && { isDoubtful }) };
   }
 
   /** Exactly the nonces that had arrived before the round began. */
@@ -277,7 +261,7 @@ export class Rounds {
 
   #moveOn(read: LogRead): void {
     this.#cursor = Math.max(this.#cursor, read.cursor);
-    for (const row of read.rows) this.#brought.set(row.position, row);
+    for (const row of read.rows) if (row.cursor > this.#cursor) this.#brought.set(row.position, row);
     for (const [position, row] of this.#brought) if (row.cursor <= this.#cursor) this.#brought.delete(position);
   }
 
@@ -290,7 +274,7 @@ export class Rounds {
 
 /** Before the read: whether reading from there is worth it. Each row moves the cursor by one at least. */
 function mayResume(resume: { epoch: number; cursor: number }, state: LogState): boolean {
-  return resume.epoch === state.epoch && resume.cursor <= state.head && state.head - resume.cursor <= MAX_ROWS;
+  return resume.epoch === state.epoch && resume.cursor <= state.head && state.head - resume.cursor <= MAX_REPLAYED;
 }
 
 /** After the read: whether it brought everything since that cursor. */

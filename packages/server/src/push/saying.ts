@@ -1,6 +1,7 @@
 /** Which row is said to which stream, and how. */
 import type { Handles, InvalidateMessage } from '@countersign/protocol';
-import type { LogRow, NewStream } from './rounds.ts';
+import type { LogRow } from './reading.ts';
+import type { NewStream } from './rounds.ts';
 
 /** Names a subject to one client; the same for the same three texts. */
 export type HandleOf = (clientId: string, subject: keyof Handles, id: string) => string;
@@ -22,12 +23,33 @@ export class Saying {
     this.#said.set(clientId, ofClient);
     const known = ofClient.get(row);
     if (known) return known;
-    const subject = row.kind === 'superseded' ? 'token' : row.kind;
-    const handle = this.#handleOf(clientId, subject, row.subjectId);
-    const message: InvalidateMessage = { kind: 'invalidate', cursor: this.#cursor, subject, handle };
+    const message = messageOf(row, { clientId, handleOf: this.#handleOf, cursor: this.#cursor });
     ofClient.set(row, message);
     return message;
   }
+}
+
+export function messageOf(
+  row: LogRow,
+  said: { clientId: string; handleOf: HandleOf; cursor: number },
+): InvalidateMessage {
+  const { clientId, handleOf, cursor } = said;
+  const subject = row.kind === 'superseded' ? 'token' : row.kind;
+  return {
+    kind: 'invalidate',
+    cursor,
+    subject,
+    handle: handleOf(clientId, subject, row.subjectId),
+    final: isFinal(row),
+  };
+}
+
+/**
+ * Whether everything that the row names is dead for good: a token or grant that was taken back never lives again. A superseded token
+ * has its overlap, a user or client may be enabled again, and under a compromised key what was really issued stays good.
+ */
+function isFinal({ kind }: LogRow): boolean {
+  return kind === 'token' || kind === 'grant';
 }
 
 /** Whether a stream is to hear of a row. */

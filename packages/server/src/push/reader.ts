@@ -1,0 +1,123 @@
+import type { InvalidationLog } from '../revocation/revocation.ts';
+import type { Log } from '../world/log.ts';
+import { afterMs, nextTurn } from '../world/turn.ts';
+import { type Delivery, type LogState, MAX_ROWS, type Rounds } from './rounds.ts';
+
+/** Between two rounds: two hundred a second at most, whatever arrives, and all that arrives meanwhile shares the next one. */
+const ROUND_PAUSE_MS = 5;
+
+interface Arrival {
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * The one reader of the log for a node's streams. Reads never overlap: two that overtook each other would look like an older copy of
+ * the store. So whoever arrives does not look at the log himself but waits for this.
+ */
+export class Reader {
+  readonly #invalidations: Pick<InvalidationLog, 'state' | 'read'>;
+  readonly #rounds: Rounds;
+  readonly #log: Log;
+  readonly #deliver: (deliveries: readonly Delivery[]) => void;
+  /** Whom the next look at the log is for. Each is a request under way, and of these the listener bounds the number. */
+  #arrivals: Arrival[] = [];
+  #isReading = false;
+  #isAskedAgain = false;
+  #hasFailed = false;
+  #wasBehind = false;
+
+  constructor(given: {
+    invalidations: Pick<InvalidationLog, 'state' | 'read'>;
+    rounds: Rounds;
+    log: Log;
+    /** Writes to streams what a round says. */
+    deliver: (deliveries: readonly Delivery[]) => void;
+  }) {
+    this.#invalidations = given.invalidations;
+    this.#rounds = given.rounds;
+    this.#log = given.log;
+    this.#deliver = given.deliver;
+  }
+
+  /** No read is under way, and none is due. */
+  get isAtRest(): boolean {
+    return !this.#isReading;
+  }
+
+  /** Until it was looked where the log stands, by a look that begins after this call. Rejects where that look failed. */
+  arrive(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#arrivals.push({ resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** Reads soon: with everything that arrives in this turn, or after the round under way. Without anybody to tell, not at all. */
+  wake(): void {
+    this.#isAskedAgain = true;
+    if (this.#isReading || !this.#isWanted) return;
+    this.#isReading = true;
+    nextTurn(() => void this.#read());
+  }
+
+  get #isWanted(): boolean {
+    return this.#rounds.size > 0 || this.#arrivals.length > 0;
+  }
+
+  async #read(): Promise<void> {
+    this.#isAskedAgain = false;
+    const outcome = await this.#round();
+    this.#isReading = false;
+    // After a failure the next poll tries again; else whatever came in between is not let wait for that.
+    const isMore = outcome === 'more' || (outcome === 'done' && (this.#isAskedAgain || this.#rounds.isOwing));
+    if (!this.#isWanted || (!isMore && this.#arrivals.length === 0)) return;
+    this.#isReading = true;
+    afterMs(ROUND_PAUSE_MS, () => void this.#read());
+  }
+
+  /** One round. Never rejects. */
+  async #round(): Promise<'done' | 'more' | 'failed'> {
+    try {
+      const { round, deliveries } = this.#rounds.begin(await this.#look());
+      this.#deliver(deliveries);
+      if (!round) return 'failed';
+      const read = await this.#invalidations.read(round.after, MAX_ROWS);
+      this.#deliver(this.#rounds.end(round, read));
+      this.#tellWhetherBehind();
+      this.#hasFailed = false;
+      return read.isComplete ? 'done' : 'more';
+    } catch (error) {
+      if (!this.#hasFailed) {
+        const cause = error instanceof Error ? error.name : typeof error;
+        this.#log.warn('the log of invalidations could not be read; verifiers get no echo until it can', { cause });
+      }
+      this.#hasFailed = true;
+      return 'failed';
+    }
+  }
+
+  /** Looks where the log stands, for the round to come and for all who arrived before. */
+  async #look(): Promise<LogState> {
+    const arrivals = this.#arrivals.splice(0);
+    try {
+      const state = await this.#invalidations.state();
+      this.#deliver(this.#rounds.observe(state));
+      this.#tellWhetherBehind();
+      for (const { resolve } of arrivals) resolve();
+      return state;
+    } catch (error) {
+      for (const { reject } of arrivals) reject(error);
+      throw error;
+    }
+  }
+
+  /** Once, also where no stream is open: then every verifier that comes is refused, and somebody has to know why. */
+  #tellWhetherBehind(): void {
+    const { isBehind } = this.#rounds;
+    if (isBehind && !this.#wasBehind) {
+      this.#log.error('the store is an older copy of what it was; no verifier is served until its epoch was raised');
+    }
+    this.#wasBehind = isBehind;
+  }
+}

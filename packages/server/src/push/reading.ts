@@ -1,0 +1,39 @@
+/** What the core of the push is told of the log of invalidations. */
+import type { Handles } from '@countersign/protocol';
+
+/** Where the log stands. */
+export interface LogState {
+  epoch: number;
+  /** Cursor of whoever needs nothing of the past: every row up to it can be read. Never falls within an epoch. */
+  head: number;
+}
+
+export interface LogRow {
+  /** Names the row; says nothing of order. */
+  position: number;
+  /** A read whose answer ended at this cursor or beyond has brought the row. */
+  cursor: number;
+  /** When it was written, Unix milliseconds. */
+  atMs: number;
+  /** `superseded`: a token that its successor replaced, and nothing worse. */
+  kind: keyof Handles | 'superseded';
+  subjectId: string;
+  /** Whose resource servers are concerned; undefined: all. */
+  audience?: string | undefined;
+  /** When the token ends by itself, where that is known. */
+  expiresAtMs?: number | undefined;
+}
+
+/** The answer of a read. */
+export interface LogRead {
+  /** Read after the last row: an epoch that changed meanwhile makes the rows worth nothing. */
+  state: LogState;
+  /** In the order in which they are to be said, which is that of their cursors. At most `MAX_ROWS`. */
+  rows: readonly LogRow[];
+  /** Where the next read goes on. Not complete: at the last row. */
+  cursor: number;
+  /** Everything that was visible when the read began is in `rows`. */
+  isComplete: boolean;
+  /** The highest cursor of a row ever swept, read after the rows: from before it the log is not whole. */
+  sweptUpTo: number;
+}
