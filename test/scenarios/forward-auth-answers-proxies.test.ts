@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { startTestServer, type TestServer } from '@countersign/testkit';
 import { type Application, opened } from './oauth-calls.ts';
 import { linesOf, type RawAnswer, rawRequest } from './raw-request.ts';
@@ -11,7 +11,7 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 let server: TestServer;
 let machine: Application;
 before(async () => {
-  server = await startTestServer({ settings: { trustedProxies: LOOPBACK } });
+  server = await startTestServer({ settings: { forwardAuthProxies: LOOPBACK } });
   machine = await server.addClient({ redirectUris: [], scopes: ['accounts:read', 'profile'] });
 });
 after(() => server.close());
@@ -52,18 +52,80 @@ test('a proxy learns whose a good token is, by any method, and keeps nothing', a
   }
 });
 
-test('SC-08 only a trusted proxy may ask, whatever it says of itself', async (t) => {
-  const other = await startTestServer({ settings: { trustedProxies: ['192.0.2.1/32'] }, jobs: false });
+/** All that somebody may say to be taken for the proxy at 192.0.2.1. */
+const CLAIMING = {
+  'x-forwarded-for': '192.0.2.1',
+  'x-forwarded-proto': 'https',
+  'x-real-ip': '192.0.2.1',
+  forwarded: 'for=192.0.2.1;proto=https',
+  via: '1.1 192.0.2.1',
+};
+
+async function assertNobodyIsTold(
+  settings: { trustedProxies?: string[]; forwardAuthProxies?: string[] },
+  t: TestContext,
+) {
+  const other = await startTestServer({ settings, jobs: false });
   t.after(() => other.close());
+  const application = await other.addClient({ redirectUris: [], scopes: ['accounts:read'] });
+  const form = {
+    grant_type: 'client_credentials',
+    client_id: application.client.id,
+    client_secret: application.secret,
+  };
+  const { access_token: token } = (await (await other.post('/oauth2/token', form)).json()) as { access_token: string };
   for (const method of METHODS) {
-    const headers = {
-      'x-forwarded-for': '192.0.2.1',
-      'x-real-ip': '192.0.2.1',
-      authorization: `Bearer ${await obtain()}`,
-    };
-    const answered = await rawRequest(other.tlsOrigin, { path: WANTED, method, headers });
-    assert.equal(answered.status, 403, method);
-    if (method !== 'HEAD') assert.equal(codeOf(answered), 'forbidden.not_a_proxy');
+    for (const credential of [token, 'nonsense']) {
+      for (const claiming of [{}, CLAIMING, { ...CLAIMING, 'x-forwarded-for': '203.0.113.9, 192.0.2.1, 127.0.0.1' }]) {
+        const headers = { ...claiming, authorization: `Bearer ${credential}` };
+        const answered = await rawRequest(other.tlsOrigin, { path: WANTED, method, headers });
+        assert.equal(answered.status, 403, method);
+        if (method !== 'HEAD')
+          assert.equal(codeOf(answered), 'forbidden.not_a_proxy', 'a good token is told like a bad one');
+        assert.deepEqual(identityOf(answered), []);
+      }
+    }
+  }
+}
+
+test('SC-08 unless somebody is named to ask, nobody is told who a token is', async (t) => {
+  await assertNobodyIsTold({}, t);
+});
+
+test('SC-08 attack: through the trusted proxy in front of the authority a stranger is told nothing, whatever he says of himself', async (t) => {
+  await assertNobodyIsTold({ trustedProxies: LOOPBACK, forwardAuthProxies: ['192.0.2.1/32'] }, t);
+});
+
+test('SC-08 attack: a proxy that passes strangers on is told nothing, also where it is named to ask', async (t) => {
+  await assertNobodyIsTold({ trustedProxies: LOOPBACK, forwardAuthProxies: [...LOOPBACK, '192.0.2.1/32'] }, t);
+});
+
+test('SC-08 whoever only asks is believed of others nowhere else', async (t) => {
+  const other = await startTestServer({ settings: { forwardAuthProxies: LOOPBACK }, jobs: false });
+  t.after(() => other.close());
+  for (const [path, status] of [
+    ['/login', 200],
+    ['/livez', 200],
+    ['/forward-auth/x', 404],
+  ] as const) {
+    const headers = { 'x-forwarded-proto': 'http', 'x-forwarded-for': '203.0.113.9' };
+    assert.equal((await rawRequest(other.tlsOrigin, { path, headers })).status, status, `${path} is https, as it came`);
+  }
+  assert.ok(!other.logLines.some((line) => line.includes('203.0.113')));
+});
+
+test('what is no question is refused as on every path, and passes no proxy', async () => {
+  const headers = { authorization: `Bearer ${await obtain()}` };
+  const large = { method: 'POST', headers, path: WANTED, body: 'x'.repeat(100_000) };
+  const long = { headers, path: `/forward-auth?audience=${'a'.repeat(11_000)}` };
+  const strange = { method: 'PROPFIND', headers, path: WANTED };
+  for (const [asked, status] of [
+    [large, 413],
+    [long, 414],
+    [strange, 405],
+  ] as const) {
+    const answered = await rawRequest(server.tlsOrigin, asked);
+    assert.equal(answered.status, status);
     assert.deepEqual(identityOf(answered), []);
   }
 });

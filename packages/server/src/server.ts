@@ -4,6 +4,7 @@
  * `composeAuthority` makes the parts (the command line uses them without any network); `composeServer` puts routes and jobs around
  * them; main.ts gives it sockets, settings and signals.
  */
+import { FORWARD_AUTH_PATH } from '@countersign/protocol';
 import { Alarms } from './alarms/alarms.ts';
 import { tellAlarms } from './alarms/job.ts';
 import { Authorization } from './authorization/authorization.ts';
@@ -68,7 +69,9 @@ export interface World {
 export type AuthoritySettings = Pick<
   Settings,
   'issuer' | 'accessAlgorithm' | 'mailsPerMinute' | 'organizationName' | 'signUp' | 'hstsPreload' | 'trustedProxies'
->;
+> &
+  // Absent: nobody asks.
+  Partial<Pick<Settings, 'forwardAuthProxies'>>;
 
 /** What an authority is made of. `masterKey`: 32 bytes. */
 export interface AuthorityGiven {
@@ -169,13 +172,14 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 /** Puts routes and jobs around the parts. Opens no socket and starts nothing. `mailbox`: shows its mails at /dev/mailbox. */
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
-  const { issuer, organizationName, hstsPreload, trustedProxies } = settings;
+  const { issuer, organizationName, hstsPreload, trustedProxies, forwardAuthProxies = [] } = settings;
   const { authorization, login, introspection, push, identity, cleartext } = authority;
   let isAccepting = true;
 
   const http = createHttp({
     ...{ log: world.log, random: world.random, stopwatch: world.stopwatch },
     ...{ issuer, hstsPreload, trustedProxies, organizationName },
+    asking: { path: FORWARD_AUTH_PATH, proxies: forwardAuthProxies },
     cleartext: {
       isPage: (path) => PAGE_PATHS.test(path),
       credentialCookies: CREDENTIAL_COOKIES,
@@ -223,6 +227,8 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       isAccepting = false;
       for (const timer of running) timer.stop();
       push.stop();
+      // What is counted and not yet written would be lost with this process.
+      countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
     },
   };
 }

@@ -57,7 +57,8 @@ export async function answer(question: Question, { verifier, scopes, onResult }:
   if (credentials.kind === 'repeated' || credentials.kind === 'malformed') {
     return refuseCredentials(credentials.kind, verifier.audience);
   }
-  const demanded = { scopes: [...new Set([...scopes, ...wanted.scopes])] };
+  const all = [...new Set([...scopes, ...wanted.scopes])];
+  const demanded = all.length > 0 ? { scopes: all } : {}; // an empty list says nothing, and is refused as a slip
   const result =
     credentials.kind === 'none'
       ? await verifier.verify(undefined, demanded)

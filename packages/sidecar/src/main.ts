@@ -3,9 +3,10 @@
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import type { SidecarLog } from './log.ts';
 import { HELP, readCall, type SidecarSettings } from './options.ts';
 import { SidecarRefused } from './refusal.ts';
-import { type SidecarLog, startSidecar } from './sidecar.ts';
+import { startSidecar } from './sidecar.ts';
 
 /** A socket is its owner's until its mode is set. */
 process.umask(0o077);
@@ -49,8 +50,8 @@ async function run(): Promise<number> {
 /** Runs until it is asked to stop. A second request ends the process at once. */
 async function serve(settings: SidecarSettings): Promise<void> {
   const stopped = stopRequest();
-  if (settings.caCertificate !== undefined) {
-    setDefaultCACertificates([...getCACertificates('default'), settings.caCertificate]);
+  if (settings.caCertificates.length > 0) {
+    setDefaultCACertificates([...getCACertificates('default'), ...settings.caCertificates]);
   }
   const sidecar = await startSidecar(settings, log);
   await stopped;

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { rootCertificates } from 'node:tls';
 import { HELP, readCall } from './options.ts';
 import { SidecarRefused } from './refusal.ts';
 
@@ -35,23 +36,25 @@ test('without more it listens on loopback, to loopback', () => {
     credentials: { clientId: 'oauth2client_1', clientSecret: 'from-the-environment' },
     mode: 'coherent',
     maxStalenessMs: 30_000,
+    origin: 'https://api.example',
   });
   assert.deepEqual(rest, {
     scopes: [],
     listen: { kind: 'tcp', host: '127.0.0.1', port: 9400 },
     trustedProxies: ['127.0.0.0/8', '::1/128'],
-    caCertificate: undefined,
+    caCertificates: [],
     warnings: [],
   });
 });
 
 test('every option is read, and help names each', () => {
-  writeFileSync(join(folder, 'ca.pem'), 'PEM');
+  const [one = '', another = ''] = rootCertificates;
+  writeFileSync(join(folder, 'ca.pem'), `The first\n${one}\nThe second\n${another}\n`);
   const all = settings(
     `${WHO} --listen unix:/run/x.sock --socket-mode 0660 --scope a --scope b --trusted-proxy 10.0.0.0/8 --mode strict --max-staleness 5m --origin https://api.example:8443 --ca-file ${folder}/ca.pem`,
   );
   assert.deepEqual(all.listen, { kind: 'unix', path: '/run/x.sock', mode: 0o660 });
-  assert.deepEqual([all.scopes, all.trustedProxies, all.caCertificate], [['a', 'b'], ['10.0.0.0/8'], 'PEM']);
+  assert.deepEqual([all.scopes, all.trustedProxies, all.caCertificates], [['a', 'b'], ['10.0.0.0/8'], [one, another]]);
   const { mode, maxStalenessMs, origin } = all.verifier;
   assert.deepEqual([mode, maxStalenessMs, origin], ['strict', 300_000, 'https://api.example:8443']);
   for (const name of ['issuer', 'client-secret-file', 'socket-mode', 'expose', 'trusted-proxy', 'ca-file', 'version'])
@@ -88,6 +91,44 @@ test('a secret is read from a private file alone, and never from the command lin
     '--expose=hunter2',
   ])
     assert.doesNotMatch(refusal(`${WHO} ${words}`).message, /hunter2/, words);
+});
+
+test('a scope that no token can carry is refused at the start', () => {
+  for (const scope of ['a b', '', 'a"b', 'é', 'a\\b'])
+    assert.throws(
+      () => readCall([...WHO.split(' '), '--scope', scope], ENVIRONMENT),
+      (error) => error instanceof SidecarRefused && error.code === 'bad_settings' && /--scope/.test(error.message),
+    );
+  assert.deepEqual(settings(`${WHO} --scope a:b+c&d --scope e`).scopes, ['a:b+c&d', 'e']);
+});
+
+test('what proofs are made for is the audience’s origin, unless it has none or another is given', () => {
+  const originFor = (audience: string, more = '') =>
+    settings(`--issuer https://login.example --client-id a --audience ${audience}${more}`).verifier.origin;
+  assert.equal(originFor('https://api.example:8443/v1'), 'https://api.example:8443');
+  assert.equal(originFor('https://api.example', ' --origin https://other.example'), 'https://other.example');
+  for (const audience of ['api', 'urn:example:api', 'http://api.example']) assert.equal(originFor(audience), undefined);
+});
+
+test('TC-02 a file of certificates holds certificates, whole ones, or the start is refused', () => {
+  const [certificate = ''] = rootCertificates;
+  const file = join(folder, 'bad-ca.pem');
+  const key = '-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n';
+  const garbage = '-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n';
+  for (const text of [
+    '',
+    'garbage',
+    key,
+    garbage,
+    `${certificate}\n${garbage}`,
+    `${certificate}\n${key}`,
+    `${certificate}\n${certificate.slice(0, 200)}`,
+  ]) {
+    writeFileSync(file, text);
+    const refused = refusal(`${WHO} --ca-file ${file}`);
+    assert.equal(refused.code, 'bad_file', text);
+    assert.match(refused.message, /must hold certificates/);
+  }
 });
 
 test('what cannot work is refused, with what to do', () => {

@@ -1,9 +1,10 @@
 /** How the sidecar is called: words and environment in, settings out. Reads files, sends nothing. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { sep } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DEFAULT_STALENESS_MS } from '@countersign/protocol';
+import { DEFAULT_STALENESS_MS, readForwardAuthQuery } from '@countersign/protocol';
 import type { VerifierOptions } from '@countersign/verifier';
 import { LOOPBACK, rangesOf, readRange } from './peers.ts';
 import { SidecarRefused } from './refusal.ts';
@@ -14,8 +15,8 @@ export interface SidecarSettings {
   scopes: readonly string[];
   listen: ListenAt;
   trustedProxies: readonly string[];
-  /** PEM; trusted beside the public ones. */
-  caCertificate: string | undefined;
+  /** PEM, one each; trusted beside the public ones. */
+  caCertificates: readonly string[];
   warnings: readonly string[];
 }
 
@@ -28,6 +29,9 @@ export type Called = { kind: 'run'; settings: SidecarSettings } | { kind: 'help'
 
 const SECRET_VARIABLE = 'COUNTERSIGN_CLIENT_SECRET';
 const DEFAULT_LISTEN = '127.0.0.1:9400';
+
+/** RFC 7468 §5. What stands around it, people write. */
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** For options that may be repeated. */
 const NONE: string[] = [];
@@ -66,7 +70,7 @@ The verifier as a local process: answers a reverse proxy at /forward-auth who an
   --scope <scope>              every token needs it; may be repeated
   --mode <mode>                coherent, strict or offline (default coherent)
   --max-staleness <duration>   for how long a revoked token may still pass at worst (default ${DEFAULT_STALENESS_MS / 1_000}s)
-  --origin <origin>            https://api.example, what DPoP proofs are made for (default: the audience's)
+  --origin <origin>            https://api.example, what DPoP proofs are made for (default: the audience's, where that is an https URL)
   --ca-file <path>             PEM certificates to trust beside the public ones
   -V, --version, -h, --help
 `;
@@ -76,7 +80,9 @@ export function readCall(words: readonly string[], environment: Readonly<Record<
   const values = parse(words);
   if (values.help) return { kind: 'help' };
   if (values.version) return { kind: 'version' };
-  const { scope: scopes, origin } = values;
+  const scopes = readScopes(values.scope);
+  const [issuer, audience] = [required('issuer', values.issuer), required('audience', values.audience)];
+  const origin = values.origin ?? originOf(audience);
   const listen = readListen(values);
   const trustedProxies = readRanges(values['trusted-proxy']);
   const caFile = values['ca-file'];
@@ -84,8 +90,7 @@ export function readCall(words: readonly string[], environment: Readonly<Record<
     kind: 'run',
     settings: {
       verifier: {
-        issuer: required('issuer', values.issuer),
-        audience: required('audience', values.audience),
+        ...{ issuer, audience },
         credentials: {
           clientId: required('client-id', values['client-id']),
           clientSecret: readSecret(values['client-secret-file'], environment[SECRET_VARIABLE]),
@@ -95,7 +100,7 @@ export function readCall(words: readonly string[], environment: Readonly<Record<
         ...(origin !== undefined && { origin }),
       },
       ...{ scopes, listen, trustedProxies },
-      caCertificate: caFile === undefined ? undefined : readFile(caFile, 'certificates'),
+      caCertificates: caFile === undefined ? [] : readCertificates(caFile),
       warnings: warningsOf(listen, trustedProxies),
     },
   };
@@ -136,6 +141,32 @@ function readSecret(path: string | undefined, fromEnvironment: string | undefine
   throw new SidecarRefused('bad_file', `Reading the client secret: ${path} is empty.`);
 }
 
+/** A file without a certificate would be trusted for nothing in silence, and every call to the authority fail. */
+function readCertificates(path: string): readonly string[] {
+  const text = readFile(path, 'certificates');
+  const certificates = text.match(CERTIFICATE) ?? [];
+  const begun = text.split('-----BEGIN').length - 1;
+  if (begun > 0 && begun === certificates.length && certificates.every(isCertificate)) return certificates;
+  throw new SidecarRefused(
+    'bad_file',
+    `Reading certificates: ${path} must hold certificates as PEM, whole ones and nothing else.`,
+  );
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Most APIs are reached where their audience says. One that is no URL says nothing: then proofs need `--origin`. */
+function originOf(audience: string): string | undefined {
+  const url = URL.parse(audience);
+  return url?.protocol === 'https:' ? url.origin : undefined;
+}
+
 function readFile(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -167,6 +198,18 @@ function readListen(values: { listen: string; 'socket-mode': string; expose: boo
 function readRanges(cidrs: readonly string[]): readonly string[] {
   if (cidrs.every((cidr) => readRange(cidr) !== undefined)) return cidrs;
   throw bad('--trusted-proxy must be an address or a CIDR range: 10.0.0.0/8, 192.0.2.1, 2001:db8::/32.');
+}
+
+/** A scope is what it is in a question's query; one that no token can carry would fail each request. */
+function readScopes(scopes: readonly string[]): readonly string[] {
+  const isOne = (scope: string) => {
+    const read = readForwardAuthQuery(`scope=${encodeURIComponent(scope)}`);
+    return read.kind === 'asked' && read.scopes.length === 1;
+  };
+  if (scopes.every(isOne)) return scopes;
+  throw bad(
+    '--scope must be one scope, printable ASCII without space, quote or backslash. Repeat it for more than one.',
+  );
 }
 
 function readMode(mode: string): NonNullable<VerifierOptions['mode']> {

@@ -18,6 +18,8 @@ after(() => rmSync(folder, { recursive: true }));
 
 /** Nothing listens at this issuer: port 1 is nobody's. */
 const AWAY = ['--issuer', 'https://localhost:1', '--audience', 'https://api.example', '--client-id', 'oauth2client_1'];
+/** Well formed, so that the authority's keys are asked for. */
+const SIGNED_BY_NOBODY = 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImtleV8xIn0.eyJhIjoxfQ.c2ln';
 const ENVIRONMENT = { COUNTERSIGN_CLIENT_SECRET: 'a-secret-that-nothing-may-tell' };
 
 async function start(t: TestContext, words: string[]) {
@@ -49,12 +51,23 @@ test('while the authority is away nothing passes, and it says so once', async (t
   const { get, lines } = await start(t, ['--listen', '127.0.0.1:0']);
   assert.equal((await get('/healthz')).status, 204);
   assert.equal((await get('/readyz')).status, 503);
-  const token = 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImtleV8xIn0.eyJhIjoxfQ.c2ln';
+  const token = SIGNED_BY_NOBODY;
   for (let tries = 0; tries < 3; tries++) {
     assert.equal((await get('/forward-auth', { authorization: `Bearer ${token}` })).status, 503);
   }
   assert.equal(lines.filter((line) => line.includes('tokens cannot be verified')).length, 1);
   assert.ok(!lines.join().includes(token) && !lines.join().includes('a-secret-that-nothing-may-tell'));
+});
+
+test('during an outage a stranger writes no lines, whatever he sends in which order', async (t) => {
+  const { get, lines } = await start(t, ['--listen', '127.0.0.1:0']);
+  const before = lines.length;
+  for (let turn = 0; turn < 20; turn++) {
+    assert.equal((await get('/forward-auth', { authorization: `Bearer ${SIGNED_BY_NOBODY}` })).status, 503);
+    assert.equal((await get('/forward-auth')).status, 401);
+    assert.equal((await get('/forward-auth', { authorization: 'Bearer nonsense' })).status, 401);
+  }
+  assert.equal(lines.length - before, 1);
 });
 
 test('paths are read as they are sent, and no answer but a good token’s is 200', async (t) => {

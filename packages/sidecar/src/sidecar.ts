@@ -7,23 +7,19 @@
  *
  * An authority that is away at the start stops nothing: machines come up in any order. Until it answers, every question is 503.
  *
- * Owns who may ask, the probes and the life of the process. Leaves the answer to `answer.ts`, the token to the verifier, words and
- * files to `options.ts`.
+ * Owns who may ask, the probes and the life of the process. Leaves the answer to `answer.ts`, the token to the verifier, what the log
+ * says of outages to `outages.ts`, words and files to `options.ts`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { AuthorityError, createVerifier, type Verifier, type VerifyResult } from '@countersign/verifier';
+import { AuthorityError, createVerifier, type Verifier } from '@countersign/verifier';
 import { type Answer, answer, isQuestion, refuseQuestion, unavailable } from './answer.ts';
 import { type Listener, listen } from './listener.ts';
+import { Pace, type SidecarLog } from './log.ts';
 import type { SidecarSettings } from './options.ts';
+import { OUTAGE_LINE_EVERY_MS, Outages } from './outages.ts';
 import { rangesOf } from './peers.ts';
 import { SidecarRefused } from './refusal.ts';
 import type { Question } from './request-in-question.ts';
-
-/** What the operator is told. Never a token, a claim or a secret. */
-export interface SidecarLog {
-  info(message: string, fields?: Record<string, string | number>): void;
-  warn(message: string, fields?: Record<string, string | number>): void;
-}
 
 export interface Sidecar {
   /** Where it listens. */
@@ -31,6 +27,8 @@ export interface Sidecar {
   /** Resolves when no socket is left and evidence under way has been handed over. */
   stop(): Promise<void>;
 }
+
+const monotonicMs = (): number => performance.now();
 
 /** Answers under way are waited for so long; the longest takes what one call to the authority may, twice. */
 const STOP_WITHIN_MS = 5_000;
@@ -112,7 +110,10 @@ function handlerOf(given: { settings: SidecarSettings; verifier: Verifier; readi
   const { settings, verifier, readiness, log } = given;
   const { listen: at, scopes, trustedProxies } = settings;
   const isTrusted = rangesOf(trustedProxies);
-  const onResult = tellOutages(log);
+  const outages = new Outages({ log, verifier, monotonicMs });
+  const onResult = outages.heard.bind(outages);
+  // A bug that one request meets, another meets, too.
+  const bugLines = new Pace({ everyMs: OUTAGE_LINE_EVERY_MS, monotonicMs });
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url: target = '' } = request;
     try {
@@ -130,24 +131,12 @@ function handlerOf(given: { settings: SidecarSettings; verifier: Verifier; readi
       if (target === '/readyz') return sendEmpty(response, (await readiness.isReady()) ? 204 : 503);
       sendEmpty(response, 404);
     } catch (error) {
-      log.warn('a question could not be answered, which is a bug', {
-        error: error instanceof Error ? error.name : 'none',
-      });
+      if (bugLines.isDue()) {
+        const name = error instanceof Error ? error.name : 'none';
+        log.warn('a question could not be answered, which is a bug', { error: name });
+      }
       send(response, unavailable());
     }
-  };
-}
-
-/** A line when the authority cannot be asked any more or the reason changes, and one when it answers again: not one a request. */
-function tellOutages(log: SidecarLog): (result: VerifyResult) => void {
-  let told: string | undefined;
-  return (result) => {
-    const code = result.kind === 'unavailable' ? result.code : undefined;
-    if (code === told) return;
-    told = code;
-    if (result.kind === 'unavailable')
-      log.warn('tokens cannot be verified', { code: result.code, reason: result.message });
-    else log.info('tokens can be verified again');
   };
 }
 

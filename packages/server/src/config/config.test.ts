@@ -125,6 +125,25 @@ describe('settings', () => {
     }
   });
 
+  test('SC-08 whoever asks who a token is shares no address with a trusted proxy, through which anybody comes', () => {
+    const ask = (asking: string, trusted: string) =>
+      ({ COUNTERSIGN_FORWARD_AUTH_PROXIES: asking, COUNTERSIGN_TRUSTED_PROXIES: trusted }) as const;
+    assert.deepEqual(read({}).forwardAuthProxies, []);
+    const settings = read(ask('10.1.0.7, 2001:db8::/64', '10.2.0.0/16, 10.1.0.8, 2001:db8:0:1::/64'));
+    assert.deepEqual(settings.forwardAuthProxies, ['10.1.0.7/32', '2001:db8::/64']);
+    for (const [asking, trusted] of [
+      ['10.1.0.7', '10.1.0.7'],
+      ['10.1.0.7', '192.0.2.1, 10.0.0.0/8'],
+      ['10.0.0.0/8', '10.1.0.7'],
+      ['192.0.2.1, 2001:db8::/32', '2001:db8::1'],
+      ['0.0.0.0/0', '10.1.0.7'],
+    ] as const) {
+      assert.match(problems(ask(asking, trusted))[0] ?? '', /share an address/, `${asking} and ${trusted}`);
+    }
+    assert.match(problems({ COUNTERSIGN_FORWARD_AUTH_PROXIES: 'proxy.example' })[0] ?? '', /CIDR/);
+    assert.match(read({ COUNTERSIGN_FORWARD_AUTH_PROXIES: '::/0' }).warnings[0] ?? '', /who any token is/);
+  });
+
   test('trusting every address as a proxy is warned about', () => {
     assert.match(read({ COUNTERSIGN_TRUSTED_PROXIES: '10.0.0.0/8, ::/0' }).warnings[0] ?? '', /no limit holds/);
     assert.deepEqual(read({ COUNTERSIGN_TRUSTED_PROXIES: '10.0.0.0/8' }).warnings, []);

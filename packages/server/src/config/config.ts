@@ -6,7 +6,7 @@
  * Whatever is wrong is reported at once, by name, with what to do; values are never repeated, for some of them are secrets.
  */
 import { join } from 'node:path';
-import { environmentName, FIELDS, type FieldName, type Given } from './fields.ts';
+import { environmentName, FIELDS, type FieldName, type Given, haveCommonAddress } from './fields.ts';
 import { type MasterKeySource, readMasterKey } from './master-key.ts';
 import { nearest } from './nearest.ts';
 
@@ -31,6 +31,8 @@ export interface Settings {
     | { readonly kind: 'local' };
   /** CIDR ranges. */
   readonly trustedProxies: readonly string[];
+  /** CIDR ranges of those that may ask at `/forward-auth`; none of them has an address in common with `trustedProxies`. */
+  readonly forwardAuthProxies: readonly string[];
   /** `mailbox`: mails are shown on a page of the development server and go nowhere. */
   readonly mail:
     | { readonly kind: 'smtp'; readonly url: string; readonly caFile: string | undefined }
@@ -162,6 +164,13 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
   if (plaintextPort !== 0 && plaintextPort === port) {
     problems.push(`${called('plaintextPort')} and ${called('port')} are the same. Give one of them another number.`);
   }
+  const { trustedProxies = [], forwardAuthProxies = [] } = given;
+  if (forwardAuthProxies.some((asking) => trustedProxies.some((trusted) => haveCommonAddress(asking, trusted)))) {
+    problems.push(
+      `${called('forwardAuthProxies')} and ${called('trustedProxies')} share an address. Whoever comes through a trusted proxy would be ` +
+        'told who any token is. Let the proxy ask from another address, or ask a sidecar.',
+    );
+  }
   const host = new URL(URL.canParse(issuer) ? issuer : 'https://localhost').hostname;
   const listenHost = given.host ?? (production ? '0.0.0.0' : '127.0.0.1');
   return {
@@ -174,7 +183,7 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
     journalFolder: given.journalFolder ?? join(dataFolder, 'journal'),
     masterKey: masterKeySource(given, { dataFolder, readText }, problems),
     tls: tlsSource(given, { production, readText }, problems),
-    trustedProxies: given.trustedProxies ?? [],
+    ...{ trustedProxies, forwardAuthProxies },
     mail: mailSource(given, readText, problems),
     mailFrom: given.mailFrom ?? `no-reply@${host}`,
     mailsPerMinute: given.mailsPerMinute ?? DEFAULT_MAILS_PER_MINUTE,
@@ -249,6 +258,9 @@ function warningsFor(given: Given, hosts: readonly string[]): string[] {
   }
   if (given.trustedProxies?.some((range) => range.endsWith('/0'))) {
     warnings.push('trustedProxies names every address: whoever asks says himself who he is, and no limit holds him.');
+  }
+  if (given.forwardAuthProxies?.some((range) => range.endsWith('/0'))) {
+    warnings.push('forwardAuthProxies names every address: whoever asks is told who any token is.');
   }
   if (!given.smtpUrl && !hosts.every(isThisMachine)) {
     warnings.push(

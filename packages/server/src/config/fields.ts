@@ -48,6 +48,7 @@ export const FIELDS = {
   tlsCertificateFile: { schema: text, must: 'be the path of a PEM file: certificate, then its intermediates' },
   tlsKeyFile: { schema: text, must: 'be the path of a PEM file with the private key' },
   trustedProxies: { schema: cidrs, must: 'be addresses or CIDR ranges, separated by commas' },
+  forwardAuthProxies: { schema: cidrs, must: 'be addresses or CIDR ranges, separated by commas' },
   smtpUrl: {
     schema: text.refine(isSmtpUrl),
     must: 'be smtp://user:password@host:587 or smtps://user:password@host:465',
@@ -84,6 +85,12 @@ function isIssuer(value: string): boolean {
   const url = URL.parse(value);
   if (url?.protocol !== 'https:' || url.username || url.password || url.search || url.hash) return false;
   return value === `${url.origin}${url.pathname === '/' ? '' : url.pathname}` && !value.endsWith('/');
+}
+
+/** Whether two CIDR ranges have an address in common: then the wider holds the narrower. */
+export function haveCommonAddress(one: string, other: string): boolean {
+  const [[a, aBits], [b, bBits]] = [ipaddr.parseCIDR(one), ipaddr.parseCIDR(other)];
+  return a.kind() === b.kind() && a.match([b, Math.min(aBits, bBits)]);
 }
 
 function isSmtpUrl(value: string): boolean {

@@ -4,7 +4,7 @@
  *   proxy → audience and scopes that its own configuration wants, and the token → live, for that audience, unbound, in scope → identity
  *
  * Owns what a token must be for a proxy. Leaves what it is worth to `tokens/` (alarms ring as everywhere), and who may ask to
- * `routes.ts`: the answer says who somebody else's token is, so trusted proxies alone get one. Owns no table.
+ * `routes.ts`: the answer says who somebody else's token is, so the proxies of `forwardAuthProxies` alone get one. Owns no table.
  */
 import type { AccessTokenClaims } from '@countersign/protocol';
 import { isSubset, OAuthError } from '../oauth/oauth.ts';

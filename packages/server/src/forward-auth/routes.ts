@@ -8,14 +8,19 @@ import type { ForwardAuth, Wanted } from './forward-auth.ts';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /**
- * Answers 200, 401, 403 and 503 alone, whatever is wrong: proxies make a failure of their own of anything else, and the client
- * would not learn that it is its token. Order: who asks, what is wanted, the token.
+ * Answers what is asked by 200, 401 and 403 alone, and 503 while the store is away: proxies make a failure of their own of anything
+ * else, and the client would not learn that it is its token. What is no question at all the frame refuses as on every path: another
+ * method (405), a body or an address that is too long (413, 414). No proxy that is set up as documented sends such a one, and
+ * none lets it pass. Order: who asks, what is wanted, the token.
+ *
+ * Who asks is the peer of the socket, whatever headers say: one of `forwardAuthProxies`, and none of `trustedProxies`, through which
+ * anybody comes.
  */
 export function forwardAuthRoutes({ forwardAuth }: { forwardAuth: ForwardAuth }): Hono<HttpEnv> {
   const routes = new Hono<HttpEnv>();
   routes.on(METHODS, FORWARD_AUTH_PATH, async (c) => {
-    if (!c.var.request.throughTrustedProxy) {
-      throw new HttpRefusal(403, 'forbidden.not_a_proxy', 'Only a trusted proxy may ask who a token is.');
+    if (!c.var.request.isAskingProxy) {
+      throw new HttpRefusal(403, 'forbidden.not_a_proxy', 'Only a proxy that is set up for it may ask who a token is.');
     }
     const wanted = readWanted(c);
     const claims = await forwardAuth.identify(readToken(c), wanted, c.var.request);

@@ -17,8 +17,8 @@ export interface RequestContext {
   network: string;
   /** Network of the socket's other end: the proxy, when there is one. */
   peerNetwork: string;
-  /** The socket's other end is a trusted proxy. */
-  throughTrustedProxy: boolean;
+  /** The socket's other end is a proxy that may ask here about requests it holds (`ProxyRanges.asking`). */
+  isAskingProxy: boolean;
   /** Printable characters only, at most `MAX_USER_AGENT_LENGTH`. For people to read; decides nothing. */
   userAgent: string;
   /** False when a trusted proxy says that the browser spoke plain http to it. */
@@ -60,47 +60,56 @@ const MAX_FORWARDED_HOPS = 16;
 
 export type AddressRange = [ipaddr.IPv4 | ipaddr.IPv6, number];
 
-/** Reads the CIDR list of trusted proxies; throws on a text that is no CIDR (settings were checked, so that is a bug). */
+/** Whose `X-Forwarded-*` count. */
+export interface ProxyRanges {
+  /** Pass on whatever comes from outside: through them anybody asks. */
+  trusted: readonly AddressRange[];
+  /** At the path that is asked for, ask on their own account about requests they hold. Those among `trusted` cannot. */
+  asking: readonly AddressRange[];
+}
+
+/** Reads a CIDR list of proxies; throws on a text that is no CIDR (settings were checked, so that is a bug). */
 export function parseRanges(cidrs: readonly string[]): AddressRange[] {
   return cidrs.map((cidr) => ipaddr.parseCIDR(cidr));
 }
 
 /**
- * Who is asking, and did they speak https? The socket says so; only when its peer is a trusted proxy do `X-Forwarded-For` and
- * `X-Forwarded-Proto` count. The client is the right-most hop that is not a trusted proxy itself: everything left of it was
+ * Who is asking, and did they speak https? The socket says so; only when its peer is a trusted or an asking proxy do
+ * `X-Forwarded-For` and `X-Forwarded-Proto` count. The client is the right-most hop that is not a trusted proxy itself: everything left of it was
  * written by the client and may be invented.
  */
 export function readOrigin(
   peer: Peer | undefined,
   headers: Headers,
-  trusted: readonly AddressRange[],
-): Pick<RequestContext, 'address' | 'network' | 'peerNetwork' | 'throughTrustedProxy' | 'secure'> {
+  proxies: ProxyRanges,
+): Pick<RequestContext, 'address' | 'network' | 'peerNetwork' | 'isAskingProxy' | 'secure'> {
   let address = canonicalAddress(peer?.address);
-  const throughTrustedProxy = address !== undefined && isTrusted(address, trusted);
-  if (throughTrustedProxy) {
+  const isTrustedProxy = isWithin(address, proxies.trusted);
+  const isAskingProxy = !isTrustedProxy && isWithin(address, proxies.asking);
+  const isBelieved = isTrustedProxy || isAskingProxy;
+  const believed = isAskingProxy ? [...proxies.trusted, ...proxies.asking] : proxies.trusted;
+  if (isBelieved) {
     const hops = (headers.get('x-forwarded-for') ?? '').split(',').slice(-MAX_FORWARDED_HOPS);
-    while (address !== undefined && isTrusted(address, trusted)) {
+    while (isWithin(address, believed)) {
       const hop = canonicalAddress(withoutPort(hops.pop()?.trim() ?? ''));
       if (hop === undefined) break;
       address = hop;
     }
   }
-  const protocol = throughTrustedProxy
-    ? headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase()
-    : undefined;
+  const protocol = isBelieved ? headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase() : undefined;
   const peerNetwork = networkOf(peer?.address);
   return {
     address: address ?? 'unknown',
-    network: throughTrustedProxy ? networkOf(address) : peerNetwork,
-    peerNetwork,
-    throughTrustedProxy,
+    network: isBelieved ? networkOf(address) : peerNetwork,
+    ...{ peerNetwork, isAskingProxy },
     secure: protocol !== 'http',
   };
 }
 
-function isTrusted(address: string, trusted: readonly AddressRange[]): boolean {
+function isWithin(address: string | undefined, ranges: readonly AddressRange[]): boolean {
+  if (address === undefined) return false;
   const parsed = ipaddr.process(address);
-  return trusted.some((range) => parsed.kind() === range[0].kind() && parsed.match(range));
+  return ranges.some((range) => parsed.kind() === range[0].kind() && parsed.match(range));
 }
 
 /** Some proxies append the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */

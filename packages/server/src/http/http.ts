@@ -61,6 +61,8 @@ export interface HttpOptions {
   hstsPreload: boolean;
   /** CIDR ranges whose X-Forwarded-* headers count. */
   trustedProxies: readonly string[];
+  /** CIDR ranges that may ask at this path about requests they hold; there, and nowhere else, their X-Forwarded-* count, too. */
+  asking?: { path: string; proxies: readonly string[] };
   organizationName: string;
   cleartext: CleartextRules;
 }
@@ -94,6 +96,7 @@ export function createHttp(options: HttpOptions): Http {
   const { log, random, stopwatch, cleartext, organizationName } = options;
   const site = siteOf(options.issuer);
   const trusted = parseRanges(options.trustedProxies);
+  const asking = parseRanges(options.asking?.proxies ?? []);
   const hsts: Hsts = { loopback: isLoopbackName(new URL(site.issuer).hostname), preload: options.hstsPreload };
   const frame = { organizationName, basePath: site.basePath };
   const replies: ErrorReplies = { log, errorPage: (facts) => errorPage(facts, frame) };
@@ -101,7 +104,8 @@ export function createHttp(options: HttpOptions): Http {
   function begin(c: HttpContext, transport: 'tls' | 'plaintext'): RequestContext {
     const bindings: HttpEnv['Bindings'] | undefined = c.env; // absent when an app is called without any
     const headers = c.req.raw.headers;
-    const origin = readOrigin(bindings?.peer, headers, trusted);
+    const isAskingPath = c.req.path === options.asking?.path;
+    const origin = readOrigin(bindings?.peer, headers, { trusted, asking: isAskingPath ? asking : [] });
     const secure = transport === 'tls' && origin.secure;
     const id = encodeBase64url(random.bytes(REQUEST_ID_BYTES));
     const request = { ...origin, id, secure, userAgent: readUserAgent(headers) };

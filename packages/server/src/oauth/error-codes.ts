@@ -46,7 +46,8 @@ export const ERROR_CODES = {
   'forbidden.forward_auth_query': 'the address that the proxy calls holds another query than `audience` and `scope`',
   'forbidden.insufficient_scope': 'the access token lacks the scope that the challenge names',
   'forbidden.login_required': 'sent with `prompt=none`, but the user has to log in',
-  'forbidden.not_a_proxy': 'only the proxies that `trustedProxies` names may ask who a token is',
+  'forbidden.not_a_proxy':
+    'only the proxies that `forwardAuthProxies` names, and `trustedProxies` does not, may ask who a token is',
   'forbidden.not_a_resource_server': 'only clients registered as resource servers may ask about tokens',
   'conflict.unknown_stream': 'this node holds no such stream of this client: open a new one',
   'rate_limited.authorization': 'too many authorization requests from this network: wait for `Retry-After`',
