@@ -36,6 +36,8 @@ export class Authority {
   #oldSinceMs: number | undefined;
   #troubleMs = Number.NEGATIVE_INFINITY;
   #dead: readonly Truth[] = [];
+  /** Of each user and client, how many grants were taken back: one that was gets no token any more. */
+  readonly #grantsBefore = new Map<number, number>();
   #issued = 0;
   hadOlderCopy = false;
   revocations = 0;
@@ -107,7 +109,7 @@ export class Authority {
       audience: `api-${grant % 2}`,
       subjects: {
         token: jti,
-        grant: `g${grant}`,
+        grant: `g${grant}.${this.#grantsBefore.get(grant) ?? 0}`,
         user: `u${grant % subjects.users}`,
         client: `c${grant % subjects.clients}`,
         key: `k${chance.whole(1, subjects.keys)}`,
@@ -149,6 +151,10 @@ export class Authority {
     const lastingMs = () => (isSlow ? chance.between(0, MAX_COMMIT_MS / 2) : 0);
     const isGroup = kind === 'user' || kind === 'client' || kind === 'key';
     this.#isDying(token);
+    if (kind === 'grant') {
+      const place = Number.parseInt(subjectId.slice(1), 10);
+      this.#grantsBefore.set(place, (this.#grantsBefore.get(place) ?? 0) + 1);
+    }
     const open = store.begin();
     const what = `${kind} ${subjectId}`;
     agenda.after(lastingMs(), `the row for ${what} is inserted`, () => {

@@ -26,8 +26,6 @@ const MAX_PENDING = 17;
 interface Waiting {
   token: Truth;
   startedMs: number;
-  /** How often invalidations had named its token before. */
-  named: number;
 }
 
 type RecordsParts = ConstructorParameters<typeof Records>[0];
@@ -145,7 +143,7 @@ export class Machine {
   /** One request with this token, as verifier.ts answers it. */
   request(token: Truth, mode: 'coherent' | 'strict'): void {
     if (!this.#link.isAwake || (mode === 'coherent' && this.probe(token))) return;
-    const waiting = { token, startedMs: this.#world.agenda.nowMs, named: this.#subscription.timesNamed(token) };
+    const waiting = { token, startedMs: this.#world.agenda.nowMs };
     const recalled = mode === 'coherent' ? this.#core.recall(token.key, this.#now()) : undefined;
     // What an older copy did not know is remembered for a moment after it is gone.
     if (recalled?.kind === 'dead' && this.#world.hadOlderCopy()) this.#world.counts.refused++;
@@ -210,15 +208,15 @@ export class Machine {
     this.#mustNotLive(waiting, code);
   }
 
-  /** A token that lives is refused only where something kept the answer away, or the check that it joined was asked of another copy. */
-  #mustNotLive({ token, startedMs, named }: Waiting, why: string): void {
+  /** A token that lives is refused only where something kept the answer away. */
+  #mustNotLive({ token, startedMs }: Waiting, why: string): void {
     const { agenda, storeTroubleMs } = this.#world;
     const isAlive = token.deadAtMs > agenda.nowMs && token.expiresAtMs > agenda.nowMs + EXPIRY_MARGIN_MS;
-    const wasHindered =
-      this.#link.troubleMs >= startedMs ||
-      storeTroubleMs() + MAX_ATTEMPTS * CHECK_TIMEOUT_MS >= startedMs ||
-      this.#core.hasGoneBack;
-    const wasOvertaken = this.#subscription.timesNamed(token) - named >= MAX_ATTEMPTS;
+    // The check that it joined may have begun as long before, been overtaken then, or been asked of another copy of the store.
+    const joinedMs = startedMs - MAX_ATTEMPTS * CHECK_TIMEOUT_MS;
+    const sinceMs = why === 'check_contended' ? joinedMs : startedMs;
+    const wasHindered = this.#link.troubleMs >= sinceMs || storeTroubleMs() >= joinedMs || this.#core.hasGoneBack;
+    const wasOvertaken = this.#subscription.timesNamed(token, sinceMs) >= MAX_ATTEMPTS;
     if (!isAlive || wasHindered || wasOvertaken) return;
     throw new Breach('liveness', `${this.name} refuses ${token.jti} (${why}) at ${agenda.nowMs.toFixed(1)}`);
   }

@@ -17,7 +17,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
         '[...this.#owed].filter((stream) => stream.openedAfter < round.number)',
       ),
     ],
-    breaks: ['staleness'],
+    breaks: ['staleness', 'liveness'],
     seed: 16,
   },
   {

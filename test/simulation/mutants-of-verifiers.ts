@@ -32,8 +32,8 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     spoilings: [
       spoil(
         COHERENCE,
-        "if (message.kind === 'invalidate') return this.#apply(message);",
-        "const nonce = this.#newNonce(); this.#lease.sent(nonce, now); this.#lease.echoed(nonce, now); if (message.kind === 'invalidate') return this.#apply(message);",
+        'this.#cursor = message.cursor;',
+        'this.#cursor = message.cursor; const renewal = this.#newNonce(); this.#lease.sent(renewal, now); this.#lease.echoed(renewal, now);',
       ),
     ],
     breaks: ['staleness'],
@@ -123,18 +123,6 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     spoilings: [spoil(RECEIVED, "of ['token', 'grant', 'client', 'user', 'key'] as const", "of ['token'] as const")],
     breaks: ['dead is final'],
     seed: 6,
-  },
-  {
-    name: 'dead verdict that was long under way passed over',
-    spoilings: [
-      spoil(
-        COHERENCE,
-        "if (record.kind !== 'live') {",
-        "if (ageMs(flight.sentAt, now) > this.#settings.maxStalenessMs) return { kind: 'again' }; if (record.kind !== 'live') {",
-      ),
-    ],
-    breaks: ['dead is final'],
-    seed: 30_172,
   },
   {
     name: 'dead verdict overtaken by a live one',
@@ -245,7 +233,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     name: 'deadline by the monotonic clock only',
     spoilings: [spoil(ENTRIES, ' && now.wallMs < entry.expiresAtSeconds * 1_000', '')],
     breaks: ['expiry'],
-    seed: 88,
+    seed: 130,
   },
   {
     name: 'deadline from receipt',
@@ -278,6 +266,18 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     name: 'dead remembered as live',
     spoilings: [spoil(COHERENCE, 'this.#entries.forget(key);\n      this.#received', 'this.#received')],
     breaks: ['dead is final'],
+    seed: 1,
+  },
+  {
+    name: 'tombstone for what may live',
+    spoilings: [
+      spoil(
+        COHERENCE,
+        "if (final) this.#negatives.put(key, 'revoked', now);",
+        "this.#negatives.put(key, 'revoked', now);",
+      ),
+    ],
+    breaks: ['liveness'],
     seed: 1,
   },
   {

@@ -74,8 +74,8 @@ export class Subscription {
   /** The highest that the verifier knows of. */
   epoch = 0;
   readonly #nonces = new Set<string>();
-  /** How often each token was named by an invalidation. */
-  readonly #named = new Map<string, number>();
+  /** When each token was named by an invalidation. */
+  readonly #named = new Map<string, number[]>();
 
   constructor(given: {
     name: string;
@@ -202,14 +202,15 @@ export class Subscription {
     this.#heard();
   }
 
-  /** How often invalidations named a token. */
-  timesNamed(token: Truth): number {
-    return this.#named.get(token.jti) ?? 0;
+  /** How often invalidations have named a token since then. */
+  timesNamed(token: Truth, sinceMs: number): number {
+    return (this.#named.get(token.jti) ?? []).filter((atMs) => atMs >= sinceMs).length;
   }
 
   #countNamed({ subject, handle }: Extract<StreamMessage, { kind: 'invalidate' }>): void {
     for (const token of this.#world.tokens()) {
-      if (handlesFor(this.#clientId, token)[subject] === handle) this.#named.set(token.jti, this.timesNamed(token) + 1);
+      if (handlesFor(this.#clientId, token)[subject] !== handle) continue;
+      this.#named.set(token.jti, [...(this.#named.get(token.jti) ?? []), this.#world.agenda.nowMs]);
     }
   }
 
