@@ -214,7 +214,7 @@ export class Machine {
     const isAlive = token.deadAtMs > agenda.nowMs && token.expiresAtMs > agenda.nowMs + EXPIRY_MARGIN_MS;
     // The check that it joined may have begun as long before, been overtaken then, or been asked of another copy of the store.
     const joinedMs = startedMs - MAX_ATTEMPTS * CHECK_TIMEOUT_MS;
-    const sinceMs = why === 'check_contended' ? joinedMs : startedMs;
+    const sinceMs = why === 'check_contended' || why === 'authority_unreachable' ? joinedMs : startedMs;
     const wasHindered = this.#link.troubleMs >= sinceMs || storeTroubleMs() >= joinedMs || this.#core.hasGoneBack;
     const wasOvertaken = this.#subscription.timesNamed(token, sinceMs) >= MAX_ATTEMPTS;
     if (!isAlive || wasHindered || wasOvertaken) return;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
 import { composeServer } from './server.ts';
 import type { Transaction } from './store/store.ts';
-import { openAuthority, START_MS } from './testing/testing.ts';
+import { AUDIENCE, claimsOf, HOME, openAuthority, START_MS } from './testing/testing.ts';
 
 /** More in one minute than a busy authority ends: a hundred logins a second. */
 const ENDED = 6_000;
@@ -85,4 +85,22 @@ test('no change that a job makes reads a table from end to end: it would hold up
     // `oldest` is what a subquery with a limit found.
     for (const { detail } of plan) assert.doesNotMatch(detail, /^SCAN (?!oldest)\w+$/, text);
   }
+});
+
+test('a server that stops first writes down the forgeries that it only counted', async () => {
+  const { addClient, addUser, obtainTokens, forge } = opened;
+  const { client } = await addClient();
+  const { client: api } = await addClient({
+    ...{ redirectUris: [], grantTypes: [], scopes: [], resourceServerFor: [AUDIENCE] },
+  });
+  const { access_token } = await obtainTokens({ client, ...(await addUser('eve@example.com')) });
+  const forged = await forge('access', 'at+jwt', { ...claimsOf(access_token), eb: undefined });
+  await authority.introspection.report(api, { token: forged, suppressed: 41 }, HOME);
+  composeServer(authority, undefined).stopAccepting();
+  await store.write(async () => {}); // as a store that closes: what was begun before is done
+  const counted = (await authority.events.alarms({ limit: 1_000 })).map(({ occurrences }) => occurrences);
+  assert.equal(
+    counted.reduce((sum, occurrences) => sum + occurrences, 0),
+    42,
+  );
 });

@@ -166,7 +166,7 @@ function readerOf(name: PropertyKey, readers: Readers): Reader {
 }
 
 function readWords(name: string, value: unknown, rfc: string): readonly string[] {
-  const words: readonly unknown[] = Array.isArray(value) ? value.slice() : [];
+  const words: readonly unknown[] = Array.isArray(value) ? [...value] : []; // a hole becomes a member
   if (words.length > 0 && words.every(isWord)) return Object.freeze(words);
   throw new TypeError(
     `Requiring \`${name}\`: it must be a list that is not empty, each one non-empty word of printable ASCII without space, quote or backslash (${rfc}).`,

@@ -183,6 +183,27 @@ test('evidence is looked at sixty times a minute and key, and counted always', a
   assert.equal(await occurrencesSince(nowMs), 80, 'once');
 });
 
+test('what could not be recorded is counted by the next call, and what was recorded beside it only once', async (t) => {
+  const { forged } = await forgedAnew();
+  const nowMs = clock.now();
+  for (const caller of [api, twin]) await introspection.report(caller, { token: forged, suppressed: 10 }, HOME);
+  const real = authority.events.record.bind(authority.events);
+  let isFirst = true;
+  const record = t.mock.method(authority.events, 'record', async (event: Parameters<typeof real>[0]) => {
+    if (isFirst) {
+      isFirst = false;
+      throw new Error('the disk');
+    }
+    return real(event);
+  });
+  await assert.rejects(introspection.countEvidence(), /^Error: the disk$/);
+  assert.equal(await occurrencesSince(nowMs), 2 + 10);
+  record.mock.restore();
+  assert.deepEqual(await introspection.countEvidence(), { counted: 1 });
+  assert.equal(await occurrencesSince(nowMs), 2 + 20);
+  assert.deepEqual(await introspection.countEvidence(), { counted: 0 });
+});
+
 test('what a verifier suppressed counts behind a token that rang, and only there', async () => {
   const { good, forged } = await forgedAnew();
   const nowMs = clock.now();

@@ -47,10 +47,12 @@ test('of a reporter’s numbers a million are believed', () => {
 test('no more kinds than there is room for: whichever rang longest ago is forgotten', () => {
   const uncounted = new Uncounted();
   for (let kind = 0; kind < MAX_KINDS; kind++) uncounted.rang(`k${kind}`, event, NOW_MS);
-  uncounted.rang('k0', event, NOW_MS);
-  uncounted.rang('one more', event, NOW_MS);
-  for (const kind of ['k0', 'k1', 'k2', 'one more']) uncounted.seen(kind, 1, NOW_MS);
-  assert.deepEqual(taken(uncounted, NOW_MS), { k0: 1, k2: 1, 'one more': 1 });
+  uncounted.rang('k1', event, NOW_MS); // which needs no more room
+  for (const kind of ['k0', 'k1']) uncounted.seen(kind, 1, NOW_MS);
+  assert.deepEqual(taken(uncounted, NOW_MS), { k0: 1, k1: 1 });
+  for (const kind of ['one more', 'two more']) uncounted.rang(kind, event, NOW_MS);
+  for (const kind of ['k0', 'k1', 'k2', 'k3', 'one more', 'two more']) uncounted.seen(kind, 1, NOW_MS);
+  assert.deepEqual(taken(uncounted, NOW_MS), { k1: 1, k3: 1, 'one more': 1, 'two more': 1 });
 });
 
 test('a kind is forgotten a minute after it rang, so that it never vouches again, also when the clock is set back', () => {

@@ -5,7 +5,8 @@ import type { Client } from '../clients/clients.ts';
 import { HandleNames } from '../introspection/introspection.ts';
 import { InvalidationLog, wakeUpsWithinProcess } from '../revocation/revocation.ts';
 import { AUDIENCE, openAuthority } from '../testing/testing.ts';
-import { Push } from './push.ts';
+import { Push, type StreamAsked } from './push.ts';
+import { MAX_REPLAYED, MAX_ROWS } from './rounds.ts';
 
 const opened = await openAuthority();
 after(opened.close);
@@ -44,7 +45,7 @@ function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerC
     while (!push.isAtRest);
     await turn();
   };
-  const open = async (client = api, asked: { maxStalenessMs?: number; nonce?: string } = {}) => {
+  const open = async (client = api, asked: Partial<StreamAsked> = {}) => {
     const answer = await push.open(client, { nonce: newNonce(), maxStalenessMs: 30_000, resume: undefined, ...asked });
     if (answer.kind !== 'opened') throw new Error(answer.kind);
     return read(answer.body);
@@ -76,6 +77,12 @@ function read(body: ReadableStream<Uint8Array>) {
   };
   void go();
   return Object.assign(reading, { name, go });
+}
+
+async function append(rows: number): Promise<void> {
+  await store.write(async (tx) => {
+    for (let row = 0; row < rows; row++) await revocation.append(tx, { kind: 'token', subjectId: `acctok_${row}` });
+  });
 }
 
 const revoke = () => store.write((tx) => revocation.append(tx, { kind: 'user', subjectId: 'user_1' }));
@@ -151,6 +158,142 @@ test('a nonce that arrives while the log is read waits for the next read', async
   assert.ok(dead > 0 && dead < stream.text.indexOf(nonce), stream.text);
 });
 
+test('all that arrives between two rounds shares the next one, which comes five milliseconds after', async (t) => {
+  const { push, open, invalidations, settled, wakeUps } = start(t);
+  const stream = await open();
+  await settled();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const turns = async () => {
+    for (let count = 0; count < 20; count++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const real = invalidations.read.bind(invalidations);
+  let reads = 0;
+  t.mock.method(invalidations, 'read', async (...given: Parameters<typeof real>) => {
+    if (++reads < 3) push.pulse(api, { stream: stream.name(), nonce: newNonce() });
+    return real(...given);
+  });
+  wakeUps.wake();
+  await turns();
+  for (let count = 0; count < 5; count++) push.pulse(api, { stream: stream.name(), nonce: newNonce() });
+  await turns();
+  t.mock.timers.tick(4);
+  await turns();
+  assert.equal(reads, 1);
+  t.mock.timers.tick(1);
+  await turns();
+  assert.equal(reads, 2);
+  t.mock.timers.tick(5);
+  await turns();
+  assert.equal(reads, 3);
+  assert.equal(stream.text.match(/event: heartbeat/g)?.length, 1 + 7);
+});
+
+test('whoever arrives waits for the one reader, so that no read that was overtaken looks like an older store', async (t) => {
+  const { push, open, invalidations, wakeUps } = start(t);
+  await open();
+  const real = invalidations.state.bind(invalidations);
+  const waiting: (() => void)[] = [];
+  let isSlow = true;
+  t.mock.method(invalidations, 'state', async () => {
+    const state = await real();
+    if (isSlow) await new Promise<void>((resolve) => waiting.push(resolve));
+    return state;
+  });
+  const arrivals = [open(), open()];
+  const turns = async () => {
+    for (let count = 0; count < 20; count++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await turns();
+  assert.equal(waiting.length, 1, 'one look for both');
+  await revoke();
+  wakeUps.wake();
+  arrivals.push(open());
+  await turns();
+  assert.equal(waiting.length, 1, 'and no other meanwhile');
+  isSlow = false;
+  waiting[0]?.();
+  const streams = await Promise.all(arrivals);
+  assert.deepEqual([push.size, streams.some(({ isOver }) => isOver)], [4, false]);
+});
+
+test('whoever arrives while the log cannot be read is told so, and the next one is served', async (t) => {
+  const { open, invalidations, push } = start(t);
+  const state = t.mock.method(invalidations, 'state', () => Promise.reject(new Error('the disk')));
+  await assert.rejects(Promise.all([open(), open()]), /^Error: the disk$/);
+  state.mock.restore();
+  await open();
+  assert.equal(push.size, 1);
+});
+
+test('whoever arrives during a look that fails has one of his own, though nothing else wakes the reader', async (t) => {
+  const { open, invalidations } = start(t);
+  const real = invalidations.state.bind(invalidations);
+  let isFirst = true;
+  let second: Promise<unknown> | undefined;
+  t.mock.method(invalidations, 'state', async () => {
+    if (!isFirst) return real();
+    isFirst = false;
+    second = open();
+    throw new Error('the disk');
+  });
+  await assert.rejects(open(), /^Error: the disk$/);
+  assert.ok(second);
+  await second;
+});
+
+test('an older copy of the store is told to the operator once, also where no stream is open', async (t) => {
+  const { open, invalidations } = start(t);
+  await revoke();
+  const stream = await open();
+  await stream.cancel();
+  const linesBefore = logLines.length;
+  const told = () => logLines.slice(linesBefore).filter((line) => line.includes('older copy')).length;
+  const real = invalidations.state.bind(invalidations);
+  const older = () => t.mock.method(invalidations, 'state', async () => ({ ...(await real()), head: 0 }));
+  let { mock } = older();
+  for (let count = 0; count < 3; count++) await assert.rejects(open(), /^Error: behind$/);
+  assert.equal(told(), 1);
+  mock.restore();
+  await (await open()).cancel();
+  ({ mock } = older());
+  await assert.rejects(open(), /^Error: behind$/);
+  assert.equal(told(), 2);
+});
+
+test('whoever comes back over as many rows as are replayed is not cut off, though he reads nothing of it yet', async (t) => {
+  const { push, wakeUps, settled } = start(t);
+  const { epoch, head } = await new InvalidationLog(store).state();
+  await append(MAX_REPLAYED);
+  const answer = await push.open(api, { nonce: newNonce(), maxStalenessMs: 30_000, resume: { epoch, cursor: head } });
+  assert.ok(answer.kind === 'opened');
+  for (let round = 0; round < 3; round++) {
+    await settled();
+    wakeUps.wake();
+  }
+  const stream = read(answer.body);
+  await settled();
+  const nonce = newNonce();
+  assert.equal(push.pulse(api, { stream: stream.name(), nonce }), 'taken');
+  await settled();
+  assert.match(stream.text, /"resumed":true/);
+  assert.equal(stream.text.match(/event: invalidate/g)?.length, MAX_REPLAYED);
+  assert.ok(stream.text.includes(nonce));
+});
+
+test('whoever asks for as many rows as one read brings keeps no echo from anybody', async (t) => {
+  const { push, open, settled } = start(t);
+  await append(MAX_ROWS + 50);
+  const stream = await open();
+  await settled();
+  const { epoch, head } = await new InvalidationLog(store).state();
+  const { client: other } = await addClient(service);
+  await open(other, { resume: { epoch, cursor: head - MAX_ROWS } });
+  const nonce = newNonce();
+  push.pulse(api, { stream: stream.name(), nonce });
+  await settled();
+  assert.ok(stream.text.includes(nonce));
+});
+
 test('a quiet stream says that it is there every fifteen seconds', async (t) => {
   const { open, pass, settled } = start(t);
   const stream = await open();
@@ -173,6 +316,63 @@ test('a stream ends within the hour, so that its client authenticates again', as
   await pass(6 * MINUTE_MS);
   assert.equal(stream.isOver, true);
   assert.equal(push.size, 0);
+});
+
+test('streams that began together end apart', async (t) => {
+  const { push, open, pass } = start(t);
+  await Promise.all(Array.from({ length: 50 }, () => open()));
+  const left: number[] = [];
+  for (const ms of [55 * MINUTE_MS, 2.5 * MINUTE_MS, 2.5 * MINUTE_MS]) {
+    await pass(ms);
+    left.push(push.size);
+  }
+  assert.ok((left[1] ?? 0) > 5 && (left[1] ?? 0) < 45, `${left} of 50 are open`);
+  assert.equal(left[2], 0);
+});
+
+test('a client whose audiences changed keeps no stream that was opened for the old ones', async (t) => {
+  const { push, open, settled } = start(t);
+  const { client: changing } = await addClient(service);
+  const streams = [await open(changing), await open(changing), await open(api)];
+  await open({ ...changing, resourceServerFor: ['https://other.example'] });
+  await settled();
+  assert.deepEqual(
+    streams.map(({ isOver }) => isOver),
+    [true, true, false],
+  );
+  assert.equal(push.size, 2);
+});
+
+test('of a full house a few clients are read again in one step, and the others in the next', async (t) => {
+  const { open, pass, found } = start(t);
+  const many = Array.from({ length: 250 }, (_, index) => ({ ...api, id: `${api.id}${index}` }));
+  await Promise.all(many.map((client) => open(client)));
+  const asked: string[] = [];
+  found.find = async (id) => {
+    asked.push(id);
+    return { ...api, id };
+  };
+  await pass(30_000);
+  assert.equal(asked.length, 200);
+  await pass(1_000);
+  assert.equal(new Set(asked).size, 250);
+  assert.equal(asked.length, 250);
+});
+
+test('a client that could not be read is tried again in the next step, and delays no other', async (t) => {
+  const { push, open, pass, found, settled } = start(t);
+  const [broken, gone] = [(await addClient(service)).client, (await addClient(service)).client];
+  const streams = [await open(broken), await open(gone)];
+  await settled();
+  found.find = async (id) => {
+    if (id === broken.id) throw new Error('the disk');
+    return undefined;
+  };
+  await assert.rejects(pass(30_000), /^Error: the disk$/);
+  assert.deepEqual([push.size, streams[1]?.isOver], [1, true]);
+  found.find = async () => undefined;
+  await pass(1_000);
+  assert.deepEqual([push.size, streams[0]?.isOver], [0, true]);
 });
 
 test('a client is read again every thirty seconds: one that may not listen any more, or to other audiences, is ended', async (t) => {

@@ -11,7 +11,7 @@ export const MAX_ROWS_PER_ROUND = 20_000;
 /** Messages made anew in a round, past which no other stream is begun with: some ten milliseconds, most of it for handles. */
 export const MAX_MADE_PER_ROUND = 1_000;
 /** Messages kept from round to round for those who still wait, 400 bytes each. */
-const MAX_KEPT = 20_000;
+export const MAX_KEPT = 20_000;
 
 export class Replays {
   readonly #handleOf: HandleOf;

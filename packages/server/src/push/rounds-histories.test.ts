@@ -12,7 +12,7 @@ const NOW_MS = 1_800_000_000_000;
 const VERIFIERS = 3;
 const ACTS = [
   ...['row', 'row', 'twins', 'sweep', 'restore', 'pulse', 'pulse'],
-  ...['begin', 'begin', 'end', 'end', 'end', 'page', 'fail', 'anew', 'come back', 'come back'],
+  ...['begin', 'begin', 'end', 'end', 'end', 'page', 'fail', 'anew', 'come back', 'come back', 'cut'],
 ] as const;
 
 /** What a verifier knows. It outlives its streams. */
@@ -20,6 +20,8 @@ interface Verifier {
   stream: string | undefined;
   /** On that stream. */
   isGreeted: boolean;
+  /** It loses its stream after so many messages of the next delivery. */
+  cutAfter: number;
   epoch: number;
   cursor: number;
   /** Rows that it holds no verdict against: it was told of them, or asked about everything after them. */
@@ -29,7 +31,14 @@ interface Verifier {
 class World {
   readonly rounds = new Rounds({ handleOf: (_clientId, _subject, id) => id });
   readonly verifiers: Verifier[] = Array.from({ length: VERIFIERS }, () => ({
-    ...{ stream: undefined, isGreeted: false, epoch: 0, cursor: 0, known: new Set<LogRow>() },
+    ...{
+      stream: undefined,
+      isGreeted: false,
+      cutAfter: Number.POSITIVE_INFINITY,
+      epoch: 0,
+      cursor: 0,
+      known: new Set<LogRow>(),
+    },
   }));
   epoch = 1;
   sweptUpTo = 0;
@@ -83,6 +92,9 @@ class World {
         break;
       case 'page':
         this.end(chosen % 4);
+        break;
+      case 'cut':
+        verifier.cutAfter = chosen % 6;
         break;
       case 'fail':
         this.under = undefined;
@@ -151,7 +163,8 @@ class World {
     for (const { stream, messages, end } of deliveries) {
       const verifier = this.verifiers.find((one) => one.stream === stream);
       if (!verifier) continue;
-      for (const message of messages) {
+      const isCut = verifier.cutAfter < messages.length;
+      for (const message of isCut ? messages.slice(0, verifier.cutAfter) : messages) {
         if (message.kind === 'hello') {
           if (message.epoch !== verifier.epoch) verifier.cursor = 0;
           if (!message.resumed) verifier.known = new Set(this.ever.filter((row) => row.cursor <= message.cursor));
@@ -169,7 +182,9 @@ class World {
         }
         if (message.kind === 'heartbeat') this.#check(verifier, message.nonce);
       }
-      if (end === undefined) continue;
+      verifier.cutAfter = Number.POSITIVE_INFINITY;
+      if (isCut) this.rounds.close(stream);
+      if (end === undefined && !isCut) continue;
       verifier.stream = undefined;
       verifier.isGreeted = false;
     }

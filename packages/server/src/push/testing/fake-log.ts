@@ -1,0 +1,89 @@
+/** A log in memory and rounds over it, for the tests of rounds.ts. */
+import assert from 'node:assert/strict';
+import type { StreamMessage } from '@countersign/protocol';
+import { type Delivery, type LogRead, type LogRow, MAX_ROWS, type NewStream, Rounds } from '../rounds.ts';
+
+export const API = 'https://api.example';
+export const NOW_MS = 1_800_000_000_000;
+
+/** A log in which rows become visible when the test says so, in whatever order of positions. It answers as the real one does. */
+export class FakeLog {
+  epoch = 1;
+  sweptUpTo = 0;
+  rows: LogRow[] = [];
+
+  add(row: Partial<LogRow> = {}): LogRow {
+    const position = row.position ?? this.rows.length + 1;
+    const { cursor = this.head + 1 } = row;
+    const added: LogRow = { position, cursor, atMs: NOW_MS, kind: 'token', subjectId: `t${position}`, ...row };
+    this.rows.push(added);
+    return added;
+  }
+  get head(): number {
+    return this.rows.reduce((head, { cursor }) => Math.max(head, cursor), this.sweptUpTo);
+  }
+  get state() {
+    return { epoch: this.epoch, head: this.head };
+  }
+  read(after: number, changes: Partial<LogRead> = {}): LogRead {
+    const visible = this.rows.filter(({ cursor }) => cursor > after).sort((left, right) => left.cursor - right.cursor);
+    const rows = visible.slice(0, MAX_ROWS);
+    // A full read cannot know that there is no more.
+    const isComplete = rows.length < MAX_ROWS;
+    const { state, sweptUpTo } = this;
+    const cursor = isComplete ? Math.max(state.head, after) : (rows.at(-1)?.cursor ?? after);
+    return { state, rows, cursor, isComplete, sweptUpTo, ...changes };
+  }
+  addMany(count: number, row: Partial<LogRow> = {}): void {
+    const { head } = this;
+    for (let one = 1; one <= count; one++) this.add({ cursor: head + one, ...row });
+  }
+}
+
+/** What was asked of `handleOf` since it was emptied. */
+export const handles: string[] = [];
+/** Rounds over a fake log. */
+export function start(bounds: { streamsPerClient?: number; streams?: number } = {}) {
+  const log = new FakeLog();
+  const rounds = new Rounds({
+    handleOf: (clientId, subject, id) => {
+      handles.push(`${clientId}/${subject}/${id}`);
+      return `${clientId}/${subject}/${id}`;
+    },
+    bounds,
+  });
+  let nonces = 0;
+  const open = (name: string, changes: Partial<NewStream> = {}) =>
+    rounds.open({
+      name,
+      clientId: 'rs',
+      audiences: [API],
+      maxStalenessMs: 30_000,
+      nonce: `n${++nonces}`,
+      resume: undefined,
+      ...changes,
+    });
+  const round = () => {
+    const { round: begun, deliveries } = rounds.begin(log.state);
+    return begun ? [...deliveries, ...rounds.end(begun, log.read(begun.after))] : deliveries;
+  };
+  const begin = () => {
+    const { round: begun } = rounds.begin(log.state);
+    assert.ok(begun);
+    return begun;
+  };
+  return { log, rounds, open, round, begin };
+}
+
+/** One message in words. */
+export const textOf = (message: StreamMessage): string => {
+  if (message.kind === 'hello') return `hello ${message.cursor} ${message.resumed ? 'resumed' : 'anew'}`;
+  if (message.kind === 'invalidate') return `${message.subject} ${message.handle.split('/')[2]} @${message.cursor}`;
+  return `echo ${message.nonce} @${message.cursor}`;
+};
+/** What one stream was told, in words. */
+export const told = (deliveries: readonly Delivery[], stream: string) =>
+  deliveries.filter((delivery) => delivery.stream === stream).flatMap(({ messages }) => messages.map(textOf));
+/** Which streams ended, and why. */
+export const ended = (deliveries: readonly Delivery[]) =>
+  deliveries.filter(({ end }) => end !== undefined).map(({ stream, end }) => `${stream} ${end}`);
