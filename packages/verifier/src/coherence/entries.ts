@@ -54,7 +54,7 @@ export class Entries<Value> {
     return this.#byKey.get(key);
   }
 
-  /** `isUseful`: entries for which it says no go first when room is needed. */
+  /** `isUseful`: where room is needed, an entry for which it says no goes as soon as the hand meets it, used or not. */
   put(given: NewEntry<Value>, isUseful: (entry: Entry<Value>) => boolean): void {
     const before = this.#byToken.get(given.handles.token);
     if (before) this.#remove(before);
