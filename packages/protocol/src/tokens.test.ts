@@ -57,6 +57,13 @@ for (const [what, changed, expected] of [
   ['an end at its beginning', { exp: IAT }, 'impossible'],
   ['an nbf, which is never written', { nbf: IAT }, 'impossible'],
   ['several audiences', { aud: [AUDIENCE] }, 'impossible'],
+  ['a key it is bound to', { cnf: { jkt: 'thumbprint' } }, 'claims'],
+  ['a binding of another kind', { cnf: {} }, 'claims'],
+  ['null as its binding', { cnf: null }, 'impossible'],
+  ['text as its binding', { cnf: 'thumbprint' }, 'impossible'],
+  ['a list as its binding', { cnf: [] }, 'impossible'],
+  ['a thumbprint that is a number', { cnf: { jkt: 5 } }, 'impossible'],
+  ['a thumbprint that is null', { cnf: { jkt: null } }, 'impossible'],
   ['another audience', { aud: 'https://other.example' }, 'wrong_audience'],
 ] as const) {
   test(`JT-03 JT-12 ${what}: ${expected}`, () => assert.equal(read({ ...CLAIMS, ...changed }), expected));

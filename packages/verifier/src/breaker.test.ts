@@ -52,13 +52,36 @@ test('after the pause one call is the probe, and the others wait for what it fin
   for (let i = 0; i < 5; i++) assert.equal(it.refusal(), undefined);
 });
 
-test('a probe that finds nonsense gives its place to the next one', () => {
+test('a probe that finds an answer of any kind ends the outage: nobody is told of it any more', () => {
   const { clock, breaker: it } = breaker();
   fail(it, 3);
   clock.nowMs = 250;
   assert.equal(it.refusal(), undefined);
-  it.failed(nonsense);
+  it.failed(new AuthorityError('authority_credentials_refused', 'wrong secret'));
+  for (let i = 0; i < 5; i++) assert.equal(it.refusal(), undefined);
+  fail(it, 2);
+  assert.equal(it.refusal(), undefined, 'it counts anew');
+});
+
+test('a probe that ends in a bug of ours gives its place to the next one', () => {
+  const { clock, breaker: it } = breaker();
+  fail(it, 3);
+  clock.nowMs = 250;
   assert.equal(it.refusal(), undefined);
+  it.failed(new Error('a bug'));
+  assert.equal(it.refusal(), undefined);
+  assert.equal(it.refusal(), away);
+});
+
+test('whoever waits for a call may ask without being the probe', () => {
+  const { clock, breaker: it } = breaker();
+  assert.equal(it.standingRefusal, undefined);
+  fail(it, 3);
+  assert.equal(it.standingRefusal, away);
+  clock.nowMs = 250;
+  for (let i = 0; i < 3; i++) assert.equal(it.standingRefusal, undefined);
+  assert.equal(it.refusal(), undefined, 'the probe');
+  assert.equal(it.standingRefusal, away);
 });
 
 test('pauses double with each failed probe up to two seconds, and end at a random moment of their second half', () => {

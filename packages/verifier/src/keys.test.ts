@@ -60,22 +60,33 @@ test('JT-15 an RSA key below 2048 bits is refused', () => {
   assert.throws(() => importKeys({ keys: [entry] }), invalid);
 });
 
-test('a key taken back while the keys are read calls for another read, and an older read never replaces a newer one', async () => {
-  const asked: ((answer: unknown) => void)[] = [];
+/** A ring whose reads are answered by the test, in whatever order it likes. */
+function steeredRing() {
+  const asked: { resolve(answer: unknown): void; reject(error: unknown): void }[] = [];
+  const clock = { nowMs: 0, now: () => clock.nowMs, monotonicMs: () => clock.nowMs };
   const ring = new KeyRing({
     discovery: { metadata: async () => ({ countersign_keys_endpoint: 'x' }) } as unknown as Discovery, // all it reads of it
-    connection: { call: () => new Promise((resolve) => asked.push(resolve)) } as unknown as AuthorityConnection, // the same
-    clock: { now: () => 0, monotonicMs: () => 0 },
+    connection: {
+      call: () => new Promise((resolve, reject) => asked.push({ resolve, reject })),
+    } as unknown as AuthorityConnection, // the same
+    clock,
     audience: 'api',
   });
   const answer = (status: 'good' | 'compromised') => ({ keys: [{ ...good, status }], audiences: ['api'] });
   const statusOf = async () => (await ring.find(good.kid))?.status;
   const turn = () => new Promise((resolve) => setImmediate(resolve));
-  const loading = ring.load();
-  await turn();
-  asked.shift()?.(answer('good'));
-  await loading;
+  const load = async () => {
+    const loading = ring.load();
+    await turn();
+    asked.shift()?.resolve(answer('good'));
+    await loading;
+  };
+  return { asked, clock, ring, answer, statusOf, turn, load };
+}
 
+test('a key taken back while the keys are read calls for another read, and an older read never replaces a newer one', async () => {
+  const { asked, ring, answer, statusOf, turn, load } = steeredRing();
+  await load();
   const unknown = ring.find('unknown'); // begins a read of its own, which takes long
   await turn();
   const late = asked.shift();
@@ -84,14 +95,58 @@ test('a key taken back while the keys are read calls for another read, and an ol
   const first = asked.shift();
   ring.takenBack();
   ring.takenBack();
-  first?.(answer('good'));
+  first?.resolve(answer('good'));
   await turn();
   assert.equal(asked.length, 1, 'one more read for both');
-  asked.shift()?.(answer('compromised'));
+  asked.shift()?.resolve(answer('compromised'));
   await turn();
   assert.equal(await statusOf(), 'compromised');
-  late?.(answer('good'));
+  late?.resolve(answer('good'));
   await unknown;
   assert.equal(await statusOf(), 'compromised');
+  assert.equal(asked.length, 0);
+});
+
+test('of two reads that no word came between, too, the one that began later counts, whichever ends last', async () => {
+  const { asked, clock, ring, answer, statusOf, turn, load } = steeredRing();
+  await load();
+  const unknown = ring.find('unknown');
+  await turn();
+  const early = asked.shift();
+  clock.nowMs += 5 * 60_000 + 1; // old: another read, beside
+  await statusOf();
+  await turn();
+  asked.shift()?.resolve(answer('compromised'));
+  await turn();
+  early?.resolve(answer('good'));
+  assert.equal(await unknown, undefined);
+  assert.equal(await statusOf(), 'compromised');
+});
+
+test('JT-13 a read for an unknown kid that failed is tried again a second later; one that did not, half a minute', async () => {
+  const { asked, clock, ring, answer, turn, load } = steeredRing();
+  await load();
+  const find = async (kid: string) => {
+    const found = ring.find(kid).then(
+      (key) => key?.kid ?? 'none',
+      () => 'failed',
+    );
+    await turn();
+    return found;
+  };
+  const failing = find('new');
+  await turn();
+  asked.shift()?.reject(new Error('away'));
+  assert.equal(await failing, 'failed');
+  clock.nowMs += 999;
+  assert.equal(await find('new'), 'failed');
+  assert.equal(asked.length, 0);
+  clock.nowMs += 1;
+  const finding = find('new');
+  await turn();
+  asked.shift()?.resolve({ ...answer('good'), keys: [good, { ...good, kid: 'new' }] });
+  assert.equal(await finding, 'new');
+  clock.nowMs += 29_999;
+  assert.equal(await find('newer'), 'none');
   assert.equal(asked.length, 0);
 });

@@ -39,6 +39,20 @@ test('a list that is too long, or holds something else than texts, is the tokenâ
   }
 });
 
+test('scopes are kept once for all tokens that have the same ones, unless they are long: a keyâ€™s thief chooses them', () => {
+  const tokens = new KnownTokens();
+  const scopesOf = (scope: string) => {
+    const claims = tokens.publicClaims(claimsWith({ scope }));
+    return tokens.known({ kind: 'accepted', basis: 'signature', claims, expiresAtMs: 1 }).scopes;
+  };
+  assert.equal(scopesOf('accounts:read pay'), scopesOf('accounts:read pay'));
+  assert.deepEqual([...scopesOf('accounts:read pay')], ['accounts:read', 'pay']);
+  const [longest, longer] = ['x'.repeat(1_024), 'x'.repeat(1_025)];
+  assert.equal(scopesOf(longest), scopesOf(longest));
+  assert.notEqual(scopesOf(longer), scopesOf(longer));
+  assert.deepEqual([...scopesOf(longer)], [longer]);
+});
+
 test('handles are the given ones, those left out stay out, and nobody can change them', () => {
   const tokens = new KnownTokens();
   const all: Handles = { token: 't', grant: 'g', client: 'c', user: 'u', key: 'k' };

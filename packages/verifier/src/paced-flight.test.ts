@@ -30,6 +30,35 @@ test('a failure is an outcome too', async () => {
   await assert.rejects(flight.run(), { message: 'run 2' });
 });
 
+test('the pause of a failure may be shorter', async () => {
+  let nowMs = 0;
+  let runs = 0;
+  const work = async () => {
+    if (++runs === 1) throw new Error('away');
+    return runs;
+  };
+  const clock = { now: () => nowMs, monotonicMs: () => nowMs };
+  const flight = new PacedFlight({ work, pauseMs: 30_000, failurePauseMs: 1_000, clock });
+  await assert.rejects(flight.run());
+  nowMs += 999;
+  await assert.rejects(flight.run());
+  nowMs += 1;
+  assert.equal(await flight.run(), 2);
+  nowMs += 29_999;
+  assert.equal(await flight.run(), 2);
+  nowMs += 1;
+  assert.equal(await flight.run(), 3);
+});
+
+test('run now, it runs whatever the pause, and joins a run that is under way', async () => {
+  let runs = 0;
+  const clock = { now: () => 0, monotonicMs: () => 0 };
+  const flight = new PacedFlight({ work: async () => ++runs, pauseMs: 1_000, clock });
+  assert.equal(await flight.run(), 1);
+  assert.deepEqual(await Promise.all([flight.runNow(), flight.runNow(), flight.run()]), [2, 2, 2]);
+  assert.equal(await flight.run(), 2);
+});
+
 test('a run that outlasts the pause is still the only one', async () => {
   let nowMs = 0;
   let runs = 0;

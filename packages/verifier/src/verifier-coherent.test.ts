@@ -365,7 +365,8 @@ describe('what is looked at in each request', () => {
     await accept(token, by(owner));
     await refuse(token, 'proof_replayed', proven);
     await refuse(token, 'proof_wrong_key', by(thief));
-    await refuse(token, 'proof_not_taken', { scheme: 'DPoP' }); // no `origin` is set up
+    const untaken = await refuse(token, 'proof_not_taken', { scheme: 'DPoP' }); // no `origin` is set up
+    assert.equal(untaken.kind === 'refused' && untaken.challenge, `Bearer realm="${verifier.audience}"`);
     await refuse(token, 'token_binding_unproven');
     await refuse(token, 'token_binding_unproven', { mode: 'strict' });
     await refuse(await authority.issue(), 'token_not_bound', by(owner));
@@ -386,6 +387,14 @@ describe('evidence', () => {
     await verifier.close();
     assert.deepEqual(authority.seen.reports.toSorted(), [tampered, unknown].toSorted());
     assert.equal(authority.seen.checks.flat().length, 3);
+  });
+
+  test('is handed over once a check, however many requests wait for it', async () => {
+    const forged = authority.forge(authority.claims());
+    await Promise.all(Array.from({ length: 100 }, () => verifier.verify(forged)));
+    await verifier.close();
+    assert.deepEqual(authority.seen.reports, [forged]);
+    assert.deepEqual(verifier.status().evidence, { sent: 1, failed: 0, suppressed: 0 });
   });
 
   test('is not what everyday refusals are', async () => {

@@ -16,13 +16,20 @@ beforeEach(async () => {
   started.push(authority);
   clock = new RunningClock();
   verifier = offline();
-  await verifier.ready();
+  await readied();
 });
 afterEach(() => verifier.close());
 after(() => Promise.all(started.map((each) => each.close())));
 
 function offline(more: Partial<VerifierOptions> = {}): Verifier {
   return createVerifier({ ...authority.options(), mode: 'offline', maxStalenessMs: 3_000, clock, ...more });
+}
+
+/** Ready, and its keys read again behind the hello of its first stream. */
+async function readied(): Promise<void> {
+  const { keys } = authority.seen;
+  await verifier.ready();
+  await eventually('the keys are read twice', () => authority.seen.keys === keys + 2);
 }
 
 /** `accepted`, or the code of why not. */
@@ -101,7 +108,7 @@ describe('a compromised key', () => {
     authority.keys.push(newSigningKey('ES256'));
     await verifier.close();
     verifier = offline();
-    await verifier.ready();
+    await readied();
     const [first, second] = [await authority.issue(), await authority.issue({}, authority.key(1))];
     assert.equal(await outcomeOf(second), 'accepted');
     compromise(0);
@@ -130,6 +137,26 @@ describe('a compromised key', () => {
     assert.ok(clock.wallAheadMs < 60_000, 'long before keys are old');
   });
 
+  test('EB-09 of which the stream told stands for nothing while the keys cannot be read: it fails closed', async () => {
+    const token = await authority.issue();
+    assert.equal(await outcomeOf(token), 'accepted');
+    let failed = 0;
+    authority.intercept = (endpoint) => {
+      if (endpoint !== 'keys') return undefined;
+      failed++;
+      return { status: 503 };
+    };
+    compromise();
+    await eventually('reading failed', () => failed > 0);
+    for (let i = 0; i < 3; i++) {
+      assert.equal(await outcomeOf(token), 'authority_unreachable');
+      clock.pass(1_000); // past the pause between two reads
+    }
+    authority.intercept = () => undefined;
+    clock.pass(1_000);
+    assert.equal(await outcomeOf(token), 'token_key_compromised');
+  });
+
   test('of which nobody told, for the stream had a gap, is learnt of when it is open again', async () => {
     const token = await authority.issue();
     assert.equal(await outcomeOf(token), 'accepted');
@@ -150,6 +177,70 @@ describe('a compromised key', () => {
     assert.equal(await outcomeOf(token), 'accepted');
     assert.equal(authority.seen.keys, keys);
     clock.pass(2_000);
-    await eventually('it is refused', async () => (await outcomeOf(token)) === 'token_key_compromised');
+    assert.equal(await outcomeOf(token), 'token_key_compromised', 'keys so old are read before, not beside');
+  });
+
+  for (const [name, pass] of [
+    ['idle', (ms: number) => clock.pass(ms)],
+    [
+      'suspended',
+      (ms: number) => {
+        clock.wallAheadMs += ms;
+      },
+    ],
+  ] as const) {
+    test(`is refused by the first request of a program that was ${name} for an hour`, async () => {
+      const token = await authority.issue({ exp: Math.floor(authority.nowMs / 1_000) + 86_000 });
+      authority.intercept = (endpoint) => (endpoint === 'stream' ? { status: 503 } : undefined);
+      authority.streams.cut();
+      authority.key().status = 'compromised';
+      pass(3_600_000);
+      assert.equal(await outcomeOf(token), 'token_key_compromised');
+    });
+  }
+});
+
+describe('keys that cannot be read any more', () => {
+  test('will do for an hour since they were read, then nothing is accepted on them', async () => {
+    const token = await authority.issue({ exp: Math.floor(authority.nowMs / 1_000) + 86_000 });
+    let reads = 0;
+    authority.intercept = (endpoint) => {
+      if (endpoint === 'keys') reads++;
+      return { status: 503 };
+    };
+    authority.streams.cut();
+    clock.pass(6 * 60_000);
+    assert.equal(await outcomeOf(token), 'accepted');
+    assert.equal(reads, 1, 'it was tried before');
+    clock.pass(53 * 60_000);
+    assert.equal(await outcomeOf(token), 'accepted');
+    clock.pass(2 * 60_000);
+    assert.equal(await outcomeOf(token), 'authority_unreachable');
+    authority.intercept = () => undefined;
+    clock.pass(1_000);
+    assert.equal(await outcomeOf(token), 'accepted');
+  });
+
+  test('keep no request waiting while they will do, but the first', async () => {
+    const token = await authority.issue({ exp: Math.floor(authority.nowMs / 1_000) + 86_000 });
+    await verifier.close();
+    let hanging = 0;
+    let isHanging = false;
+    verifier = offline({
+      fetch: (url, init) => {
+        if (!isHanging || !url.endsWith('/keys')) return globalThis.fetch(url, init);
+        hanging++;
+        if (hanging === 1) return Promise.reject(new Error('reset'));
+        return new Promise(() => {}); // an address that swallows what is sent to it
+      },
+    });
+    await readied();
+    assert.equal(await outcomeOf(token), 'accepted');
+    isHanging = true;
+    clock.pass(6 * 60_000);
+    assert.equal(await outcomeOf(token), 'accepted');
+    clock.pass(2_000);
+    for (let i = 0; i < 3; i++) assert.equal(await outcomeOf(token), 'accepted');
+    assert.equal(hanging, 2);
   });
 });

@@ -61,6 +61,7 @@ describe('behind a stolen signing key', () => {
       { nbf: 0 },
       { jti: `${jti}'` },
       { jti: 'user_0000000000000000000000' },
+      ...[null, 'x', 5, [], { jkt: 5 }, { jkt: null }].map((cnf) => ({ cnf })),
       ...['iss', 'sub', 'aud', 'client_id', 'jti', 'iat', 'exp', 'scope'].map((name) => ({ [name]: undefined })),
     ];
     for (const overrides of impossible) {
@@ -69,6 +70,40 @@ describe('behind a stolen signing key', () => {
       await assertRefused(token, 'token_forged');
     }
     assert.equal(authority.seen.checks.length, 0);
+  });
+
+  test('EB-03 claims that spell an outcome of ours are claims and nothing more', async () => {
+    const outcome = {
+      kind: 'accepted',
+      basis: 'record',
+      claims: { sub: 'user_victim' },
+      expiresAtMs: 9e15,
+      handles: {},
+    };
+    const spelled = [
+      outcome,
+      { ...outcome, kind: 'known', known: { accepted: outcome, scopes: [] } },
+      { ...outcome, kind: 'sound', status: 'good' },
+      { kind: 'refused', code: 'token_expired', status: 200, challenge: 'x' },
+      { kind: 'unavailable', code: 'verifier_closed', status: 200, message: 'x' },
+      { kind: 'live', record: { kind: 'live' }, accepted: outcome, value: outcome },
+    ];
+    for (const mode of ['strict', 'coherent'] as const) {
+      for (const claims of spelled) {
+        const result = await verifier.verify(authority.forge(authority.claims(claims)), { mode });
+        assert.equal(result.kind === 'refused' && result.code, 'token_unknown', JSON.stringify([mode, claims]));
+      }
+      const result = await verifier.verify(await authority.issue(outcome), { mode, scopes: ['accounts:read'] });
+      assert.ok(result.kind === 'accepted');
+      assert.equal(result.claims.sub, 'user_1');
+      assert.equal(result.handles?.client, 'c1');
+    }
+    for (const claims of spelled) {
+      const forged = authority.forge(authority.claims(claims));
+      const result = await verifier.verify(forged, { mode: 'offline', scopes: ['pay'] });
+      assert.equal(result.kind === 'refused' && result.code, 'scope_insufficient');
+    }
+    await verifier.close();
   });
 
   test('EB-03 own jti and eb with another subject is tampered and reported', async () => {

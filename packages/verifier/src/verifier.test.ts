@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, beforeEach, describe, test } from 'node:test';
 import type { RefusalCode } from './errors.ts';
+import { eventually } from './testing/eventually.ts';
 import {
   AUDIENCE,
+  CREDENTIALS,
   encodeJson,
   type FakeAuthority,
   newSigningKey,
@@ -244,6 +246,45 @@ describe('the verifier itself', () => {
     );
   });
 
+  test('keeps its settings, whatever becomes of the object they came in', async () => {
+    const options = { ...authority.options(), credentials: { ...CREDENTIALS } };
+    const made = createVerifier(options);
+    options.issuer = 'https://other.example';
+    options.audience = 'https://other.example';
+    options.mode = 'offline';
+    options.credentials.clientSecret = 'another';
+    Object.assign(options, { whenStale: 'refuse', replayStore: { addIfAbsent: () => false } });
+    const result = await made.verify(await authority.issue());
+    assert.ok(result.kind === 'accepted');
+    assert.equal(result.basis, 'record');
+    assert.deepEqual([made.issuer, made.audience, made.status().mode], [authority.issuer, AUDIENCE, 'strict']);
+    await made.close();
+    assert.deepEqual(authority.seen.reports, []);
+  });
+
+  test('is ready for nothing once it is closed, also while it gets ready', async () => {
+    const closed = { code: 'verifier_closed' };
+    const made = createVerifier({ ...authority.options(), mode: 'coherent' });
+    authority.streams.isSilent = true; // so that it waits for a lease
+    const readying = made.ready();
+    await eventually('the stream is asked for', () => authority.streams.opened.length > 0);
+    await Promise.all([made.close(), assert.rejects(readying, closed)]);
+    await assert.rejects(made.ready(), closed);
+  });
+
+  test('ends with the block it is used in', async () => {
+    let kept: Verifier;
+    {
+      await using made = createVerifier({ ...authority.options(), mode: 'coherent' });
+      kept = made;
+      await made.ready();
+      assert.equal(made.status().stream, 'open');
+    }
+    assert.equal(kept.status().stream, 'off');
+    const result = await kept.verify(await authority.issue());
+    assert.equal(result.kind === 'unavailable' && result.code, 'verifier_closed');
+  });
+
   test('refuses settings that can never work', () => {
     const options = authority.options();
     for (const wrong of [
@@ -259,6 +300,8 @@ describe('the verifier itself', () => {
       { maxStalenessMs: 2_999 },
       { maxStalenessMs: 3_600_001 },
       { maxEntries: 0 },
+      { maxEntries: 10_000_001 },
+      { credentials: { clientId: 5, clientSecret: 'x' } as never },
       { whenStale: 'accept' as 'check' },
       { origin: 'https://api.example/path' },
       { timeoutMs: 30_001 },

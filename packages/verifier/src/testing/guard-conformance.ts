@@ -251,6 +251,7 @@ export function guardConformance(framework: string, { createServer, setsNoStore 
         const token: GuardedToken = JSON.parse(answer.body);
         assert.equal(token.claims.sub, 'user_1');
         assert.equal(token.handles?.client, 'c1');
+        assert.equal(token.basis, 'record');
         const [header, payload, signature] = tokens.good.split('.');
         for (const part of [header, payload, signature]) assert.ok(part && !answer.body.includes(part));
         assert.ok(!('eb' in token.claims));
@@ -274,6 +275,7 @@ export function guardConformance(framework: string, { createServer, setsNoStore 
         const answer = await send(port, { path: '/me', headers: [bearer(tokens.good)] });
         assertRefused(answer, { status: 503, error: 'temporarily_unavailable', code: 'verification_unavailable' });
         assert.ok(!answer.body.includes('refused'));
+        assert.equal(answer.headers['retry-after'], '1');
       });
     });
 
