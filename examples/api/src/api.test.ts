@@ -63,10 +63,11 @@ describe('the example API, started as its page says', () => {
 
   test('what it cannot start with, it says in a sentence', async () => {
     const { CLIENT_SECRET: _, ...incomplete } = environment;
-    for (const [program, sentence] of [
-      [start(incomplete, 'express'), /CLIENT_SECRET is not set/],
-      [start(environment, 'koa'), /written for hono, express, fastify, node-http/],
+    for (const [settings, framework, sentence] of [
+      [incomplete, 'express', /CLIENT_SECRET is not set/],
+      [environment, 'koa', /written for hono, express, fastify, node-http/],
     ] as const) {
+      const program = start(settings, framework);
       const [said, [code]] = await Promise.all([text(program.stderr), once(program, 'exit')]);
       assert.equal(code, 1);
       assert.match(said, sentence);

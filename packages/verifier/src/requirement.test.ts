@@ -130,6 +130,11 @@ describe('what says nothing, or nothing that is known, stops the program instead
     });
   }
 
+  test('is told what it should have been', () => {
+    for (const given of [['admin'], 'admin', null]) assert.throws(() => readRequirement(given), /it must be an object/);
+    assert.throws(() => readRequirement({ scopes: 'admin' }), /`scopes`: it must be a list/);
+  });
+
   test('a presentation is none of a route’s, and has its own words', () => {
     for (const given of [{ scheme: 'Bearer' }, { proof: PROOF }]) {
       assert.throws(() => readRequirement(given), /no member .* may have scopes, mode, acrValues, maxAgeSeconds\./);
