@@ -57,8 +57,7 @@ describe('a written database', () => {
     const row = await read('SELECT * FROM browser_session WHERE user_id = $1', adaId);
     assert.ok(row);
     const digest = createHash('sha256').update(cookie).digest();
-    const id = String(row.id);
-    await insert('browser_session', { ...row, id: `${id.slice(0, -1)}${id.endsWith('z') ? 'y' : 'z'}`, digest });
+    await insert('browser_session', { ...row, id: otherId(row), digest });
     const thief = server.browser();
     thief.cookies.set('__Host-session', cookie);
     assert.match((await thief.get('/account')).url, /\/login/);
@@ -127,7 +126,7 @@ describe('a written database', () => {
     assert.ok(row);
     const secret = randomBytes(32).toString('base64url');
     const digest = createHash('sha256').update(secret).digest();
-    await insert('client_secret', { ...row, id: `${String(row.id).slice(0, -1)}z`, digest });
+    await insert('client_secret', { ...row, id: otherId(row), digest });
     const form = { token: 'x', client_id: app.client.id };
     assert.equal((await server.post('/oauth2/revoke', { ...form, client_secret: secret })).status, 401);
     assert.equal((await server.post('/oauth2/revoke', { ...form, client_secret: app.secret })).status, 200);
@@ -168,3 +167,9 @@ describe('a written database', () => {
     await assertRings();
   });
 });
+
+/** An id of the same form that is not the row's own. */
+function otherId(row: Row): string {
+  const id = String(row.id);
+  return `${id.slice(0, -1)}${id.endsWith('z') ? 'y' : 'z'}`;
+}
