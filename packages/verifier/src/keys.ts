@@ -102,7 +102,7 @@ export class KeyRing {
   async find(kid: string, { isAllThereIs = false } = {}): Promise<VerificationKey | undefined> {
     await this.load();
     if (isAllThereIs) await this.#assertTrustworthy();
-    else if (this.#isOutdated || this.#ageMs > MAX_AGE_MS) this.#renewBeside();
+    else if (!this.#isFresh) this.#renewBeside();
     const key = this.#keys?.get(kid);
     if (key) return key;
     await this.#refetch.run();
@@ -122,13 +122,17 @@ export class KeyRing {
     return this.#readWith < this.#takenBack;
   }
 
+  get #isFresh(): boolean {
+    return !this.#isOutdated && this.#ageMs <= MAX_AGE_MS;
+  }
+
   get #ageMs(): number {
     return elapsedMs(this.#readAt, this.#now());
   }
 
   /** Keys that may not know of one taken back will not do; keys that are merely old will, for as long as they cannot be read. */
   async #assertTrustworthy(): Promise<void> {
-    if (!this.#isOutdated && this.#ageMs <= MAX_AGE_MS) return;
+    if (this.#isFresh) return;
     const willDo = () => !this.#isOutdated && this.#ageMs <= MAX_UNREAD_MS;
     const isFailing = this.#clock.monotonicMs() - this.#failedAtMs < FAILING_MS;
     if (isFailing && willDo()) {
@@ -137,6 +141,7 @@ export class KeyRing {
     }
     try {
       await this.#renewal.run();
+      if (!this.#isFresh) await this.#renewal.run(); // a read that it joined began before the machine slept
     } catch (error) {
       if (!willDo()) throw error;
     }
