@@ -52,7 +52,7 @@ for (const [name, authentication] of [
     const tokens = await openid.authorizationCodeGrant(config, callback, { ...checks, maxAge: 3600 });
     const claims = tokens.claims();
     assert.ok(claims);
-    assert.equal(tokens.expiresIn(), 900);
+    assert.equal(tokens.expires_in, 900);
     const user = await openid.fetchUserInfo(config, tokens.access_token, claims.sub);
     assert.equal(user.email, 'ada@example.com');
 
