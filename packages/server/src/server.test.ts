@@ -73,7 +73,7 @@ test('no change that a job makes reads a table from end to end: it would hold up
       };
       return work({
         ...{ run, all: tx.all.bind(tx), get: tx.get.bind(tx) },
-        ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx) },
+        ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx), do: tx.do.bind(tx) },
       });
     }),
   );

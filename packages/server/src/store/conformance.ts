@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type JournalEntry, type Store, StoreUnavailable, type Transaction } from './store.ts';
+import { type Act, type JournalEntry, type Step, type Store, StoreUnavailable, type Transaction } from './store.ts';
 
 export interface ConformanceSubject {
   readonly store: Store;
@@ -236,6 +236,106 @@ export function storeConformance(engine: string, open: OpenSubject): void {
         await following;
         assert.equal(await find(id), undefined);
         assert.equal((await find(after))?.id, after);
+      });
+    });
+
+    describe('acts', () => {
+      const inserting = (id: string): Step => ({ text: INSERT, values: [id, 0, null, null] });
+      const rotating = (id: string, generation: number, why = 'not first'): Step => ({
+        text: 'UPDATE conformance_item SET generation = generation + 1 WHERE id = $1 AND generation = $2',
+        values: [id, generation],
+        must: { rows: 1, why },
+      });
+      const asking = (id: string, rows: number, why = 'asked'): Step => ({
+        text: 'SELECT id FROM conformance_item WHERE id = $1',
+        values: [id],
+        must: { rows, why },
+      });
+
+      test('an act whose rows are as they must be is done, all of it', async () => {
+        const [one, two] = [freshId(), freshId()];
+        await store.write((tx) => insert(tx, one));
+        const outcome = await store.commit({ steps: [asking(one, 1), rotating(one, 0), inserting(two)] });
+        assert.deepEqual(outcome, { kind: 'done' });
+        assert.equal((await find(one))?.generation, 1);
+        assert.equal((await find(two))?.generation, 0);
+      });
+
+      test('one that is refused leaves nothing behind, and says why by its first step that failed', async () => {
+        const [one, two] = [freshId(), freshId()];
+        await store.write((tx) => insert(tx, one));
+        const outcome = await store.commit({
+          steps: [inserting(two), asking(one, 1), rotating(one, 7, 'generation'), asking('none', 1, 'later')],
+        });
+        assert.deepEqual(outcome, { kind: 'refused', why: 'generation' });
+        assert.equal((await find(one))?.generation, 0);
+        assert.equal(await find(two), undefined);
+      });
+
+      test('a question may demand that there is nothing, and values keep their kinds', async () => {
+        const id = freshId();
+        const values = [id, Number.MAX_SAFE_INTEGER, new Uint8Array([0, 255]), null];
+        const act: Act = { steps: [asking(id, 0), { text: INSERT, values }] };
+        assert.deepEqual(await store.commit(act), { kind: 'done' });
+        const found = await find(id);
+        assert.equal(found?.generation, Number.MAX_SAFE_INTEGER);
+        assert.deepEqual([...(found?.bytes ?? [])], [0, 255]);
+        assert.equal(found?.note, null);
+        assert.deepEqual(await store.commit(act), { kind: 'refused', why: 'asked' });
+      });
+
+      test('of a hundred parallel acts on one row exactly one is done', async () => {
+        const id = freshId();
+        await store.write((tx) => insert(tx, id));
+        const names = Array.from({ length: 100 }, () => freshId());
+        const outcomes = await Promise.all(
+          names.map((name) => store.commit({ steps: [rotating(id, 0), inserting(name)] })),
+        );
+        assert.equal(outcomes.filter(({ kind }) => kind === 'done').length, 1);
+        const found = await Promise.all(names.map(find));
+        assert.equal(found.filter((row) => row !== undefined).length, 1);
+      });
+
+      test('a statement that fails rejects, with nothing of the act done', async () => {
+        const [one, two] = [freshId(), freshId()];
+        await store.write((tx) => insert(tx, one));
+        await assert.rejects(store.commit({ steps: [inserting(two), inserting(one)] }));
+        assert.equal(await find(two), undefined);
+      });
+
+      test('within a transaction it sees what that did; refused, the transaction goes on without it', async () => {
+        const [one, two, three] = [freshId(), freshId(), freshId()];
+        const outcomes = await store.write(async (tx) => {
+          await insert(tx, one);
+          const done = await tx.do({ steps: [rotating(one, 0), inserting(two)] });
+          const refused = await tx.do({ steps: [inserting(three), rotating(one, 0)] });
+          return [done, refused];
+        });
+        assert.deepEqual(outcomes, [{ kind: 'done' }, { kind: 'refused', why: 'not first' }]);
+        assert.equal((await find(one))?.generation, 1);
+        assert.ok(await find(two));
+        assert.equal(await find(three), undefined);
+      });
+
+      test('its journal and what comes after the commit are those of acts that were done', async () => {
+        const before = (await subject.journal()).length;
+        const ran: string[] = [];
+        const act = (id: string, rows: number): Act => ({
+          steps: [asking('none', rows)],
+          journal: [{ kind: 'grant_ended', grantId: id, atMs: 1, reason: 'test' }],
+          afterCommit: [() => void ran.push(id)],
+        });
+        await store.commit(act('grant_done', 0));
+        await store.commit(act('grant_refused', 1));
+        await store.write(async (tx) => {
+          await tx.do(act('grant_within', 0));
+          await tx.do(act('grant_refused_within', 1));
+        });
+        const kept = (await subject.journal())
+          .slice(before)
+          .map((entry) => entry.kind === 'grant_ended' && entry.grantId);
+        assert.deepEqual(kept, ['grant_done', 'grant_within']);
+        assert.deepEqual(ran, ['grant_done', 'grant_within']);
       });
     });
 

@@ -10,10 +10,11 @@
  * docs/decisions/0002 says why this runs on the event loop's own thread.
  */
 import { afterMs, nextTurn } from '../world/turn.ts';
+import { doStepByStep } from './acts.ts';
 import { StoreUnavailable } from './errors.ts';
 import type { SqliteHandle } from './handle.ts';
 import type { Journal } from './journal.ts';
-import type { JournalEntry, SqlValue, Transaction } from './store.ts';
+import type { Act, ActOutcome, JournalEntry, SqlValue, Transaction } from './store.ts';
 
 /**
  * Works in one commit. Far past the size where sharing a sync gains anything; it bounds how long the event loop is held (a
@@ -83,6 +84,10 @@ export class GroupCommit {
     });
     // The promise is fulfilled with what `work` returned, a T, and with nothing else.
     return written as Promise<T>;
+  }
+
+  commit(act: Act): Promise<ActOutcome> {
+    return this.write((tx) => tx.do(act));
   }
 
   /** Takes no more writes; resolves when those already taken are answered. */
@@ -234,6 +239,26 @@ class WorkTransaction implements Transaction {
   afterCommit(work: () => void): void {
     this.#use();
     this.#aftermath.afterCommit.push(work);
+  }
+
+  async do(act: Act): Promise<ActOutcome> {
+    this.#use().run('SAVEPOINT act', []);
+    try {
+      const outcome = await doStepByStep(this, act.steps);
+      if (outcome.kind === 'refused') this.#use().run('ROLLBACK TO act', []);
+      this.#use().run('RELEASE act', []);
+      if (outcome.kind === 'refused') return outcome;
+    } catch (error) {
+      // Whoever catches it must not find half of the act done. Where the batch is lost, so is the act.
+      if (this.#writer.database.isTransaction) {
+        this.#writer.run('ROLLBACK TO act', []);
+        this.#writer.run('RELEASE act', []);
+      }
+      throw error;
+    }
+    this.#aftermath.entries.push(...(act.journal ?? []));
+    this.#aftermath.afterCommit.push(...(act.afterCommit ?? []));
+    return { kind: 'done' };
   }
 
   end(): Aftermath {

@@ -12,7 +12,7 @@ import { GroupCommit, MAX_WORK_MS } from './group-commit.ts';
 import { type HandleRole, SqliteHandle } from './handle.ts';
 import { CollectedJournal, type Journal, JournalFolder } from './journal.ts';
 import { type Migration, migrate } from './migrate.ts';
-import type { JournalEntry, Sql, SqlValue, Store, Transaction } from './store.ts';
+import type { Act, ActOutcome, JournalEntry, Sql, SqlValue, Store, Transaction } from './store.ts';
 
 export const DATABASE_FILE = 'countersign.db';
 
@@ -82,6 +82,10 @@ export class SqliteStore implements Store {
 
   write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.#group.write(work);
+  }
+
+  commit(act: Act): Promise<ActOutcome> {
+    return this.#group.commit(act);
   }
 
   async epoch(): Promise<number> {

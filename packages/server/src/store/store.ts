@@ -19,6 +19,13 @@ export interface Store {
    */
   write<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
 
+  /**
+   * Does an act: all of its steps in one commit, or none where one met another number of rows than it must. For operations that
+   * happen on every request: an engine across a network sends an act as one statement, in one round trip.
+   * Throws `StoreUnavailable`.
+   */
+  commit(act: Act): Promise<ActOutcome>;
+
   /** Rises at each restore and never falls; resource servers refuse an authority whose epoch went down. */
   epoch(): Promise<number>;
 
@@ -47,7 +54,31 @@ export interface Transaction extends Sql {
    * awaits nothing; what it throws is lost and hurts nobody.
    */
   afterCommit(work: () => void): void;
+  /** Does an act within this transaction. Refused, it leaves nothing behind, and the transaction goes on. */
+  do(act: Act): Promise<ActOutcome>;
 }
+
+/**
+ * What is to be written, decided beforehand. Its steps neither see each other's changes nor change a row twice, and they stand in an
+ * order that satisfies foreign keys. Everything it was decided from must be asked again by a step with `must`: between the reading and
+ * the commit anything may have changed, and an act that lost a race is done again as it stands.
+ */
+export interface Act {
+  readonly steps: readonly Step[];
+  readonly journal?: readonly JournalEntry[];
+  readonly afterCommit?: readonly (() => void)[];
+}
+
+export interface Step {
+  /** INSERT, UPDATE or DELETE without RETURNING, or a SELECT that only asks. A constant of the code. */
+  readonly text: string;
+  readonly values: readonly SqlValue[];
+  /** How many rows it must change or find, and in a word why the act is refused where it does not. Default: any number. */
+  readonly must?: { readonly rows: number; readonly why: string };
+}
+
+/** `why`: that of the first step, in order, that met another number of rows. */
+export type ActOutcome = { kind: 'done' } | { kind: 'refused'; why: string };
 
 /** Times are Unix milliseconds, truth values 0 or 1, digests and sealed values bytes. */
 export type SqlValue = string | number | bigint | Uint8Array | null;
@@ -69,6 +100,7 @@ export type JournalEntry =
   | { kind: 'user_disabled'; userId: string; atMs: number }
   | { kind: 'client_disabled'; clientId: string; atMs: number };
 
+export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
 export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
 export { type JournalSince, readJournal } from './journal-reading.ts';
