@@ -1,9 +1,11 @@
 /** What is the same of an act on every engine. */
 import type { Act, ActOutcome, SqlValue, Step } from './store.ts';
 
-/** Several acts as one. */
+/** Several acts as one. What shows that one of them was done shows it of all. */
 export function joinedActs(...acts: readonly Act[]): Act {
+  const evidence = acts.find((act) => act.evidence)?.evidence;
   return {
+    ...(evidence && { evidence }),
     steps: acts.flatMap(({ steps }) => steps),
     journal: acts.flatMap(({ journal = [] }) => journal),
     afterCommit: acts.flatMap(({ afterCommit = [] }) => afterCommit),
