@@ -132,7 +132,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const forwardAuth = new ForwardAuth({ tokens });
   const invalidations = new InvalidationLog(store);
   const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
-  const alarms = new Alarms({ store, events, log });
+  const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 
   /** A row in the database that this authority did not write: somebody else can write there. */
