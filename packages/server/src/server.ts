@@ -116,10 +116,10 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   });
   const authorization = new Authorization({ store, clients, keys, sealer, buckets, codes: grants, clock, issuer });
   const followers: SessionFollowers = {
-    async sessionEnded(tx, ended) {
+    async sessionEnding(sql, ended) {
       const isSameUser = ended.kind === 'replaced' && ended.byUserId === ended.userId;
-      if (!isSameUser) return grants.endOfSession(tx, ended.sessionId);
-      await grants.moveToSession(tx, { fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
+      if (!isSameUser) return grants.endingOfSession(sql, ended.sessionId);
+      return grants.movingToSession({ fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
     },
   };
   const login = new Login({
