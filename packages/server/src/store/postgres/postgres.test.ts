@@ -1,0 +1,23 @@
+import { systemClock } from '../../world/clock.ts';
+import { storeConformance } from '../conformance.ts';
+import type { JournalEntry } from '../store.ts';
+import { makeScratchDatabase } from '../testing/scratch-database.ts';
+import { postgresDialect } from './dialect.ts';
+import { openPostgresStore } from './postgres.ts';
+
+storeConformance('PostgreSQL', async ({ maxWorkMs, createTable }) => {
+  const database = await makeScratchDatabase();
+  const journal: JournalEntry[] = [];
+  const { url } = database;
+  const options = { url, clock: systemClock, journal: { kind: 'collected' as const, entries: journal } };
+  const store = await openPostgresStore({ ...options, connections: 6, maxWorkMs: maxWorkMs * 20 });
+  await store.write((tx) => tx.run(postgresDialect(createTable)));
+  return {
+    store,
+    journal: async () => journal,
+    dispose: async () => {
+      await store.close();
+      await database.drop();
+    },
+  };
+});
