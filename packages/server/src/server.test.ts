@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
+import { Leases } from './leases/leases.ts';
 import { composeServer } from './server.ts';
 import type { Transaction } from './store/store.ts';
 import { AUDIENCE, claimsOf, HOME, openAuthority, START_MS } from './testing/testing.ts';
@@ -11,6 +12,8 @@ const MINUTE_MS = 60_000;
 const opened = await openAuthority();
 after(opened.close);
 const { authority, store } = opened;
+/** Stands still, and with it the leases. */
+const stopwatch = { monotonicMs: () => 0 };
 
 /** Ids of rows in order of their making, as all ids are. */
 const numbered = (prefix: string, number: number) => `${prefix}_${String(number).padStart(22, '0')}`;
@@ -22,8 +25,11 @@ function jobsOf(): { intervalMs: number; step: () => unknown }[] {
     jobs.push({ intervalMs, step });
     return { stop: () => {} };
   };
+  const { log } = authority.world;
   const world = { ...authority.world, timers: { ...authority.world.timers, every } };
-  composeServer({ ...authority, world }, undefined).startJobs();
+  // A node of its own each time, by the one name: it takes over whatever the one before it held.
+  const leases = new Leases({ ...{ store, clock: opened.clock, random: opened.random, log }, stopwatch, node: 'node' });
+  composeServer({ ...authority, world, leases }, undefined).startJobs();
   return jobs;
 }
 

@@ -133,6 +133,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     async close() {
       server.stopAccepting();
       await listeners.close();
+      await server.stopJobs();
       await store.close();
       if (options.dataFolder === undefined) rmSync(dataFolder, { recursive: true, force: true });
     },
