@@ -13,10 +13,10 @@ import {
 } from '../store/store.ts';
 import { guarding } from './table.ts';
 
-/** The lease is over or went to somebody else. Ends the job's step; nothing of the write is in force. */
+/** The lease is not this node's any more. Ends the job's step; nothing of the write is in force. */
 export class LeaseLost extends Error {
   constructor(name: string) {
-    super(`Writing for the job ${name}: its lease is over, and nothing of this write is in force.`);
+    super(`Writing for the job ${name}: another node has its lease, and nothing of this write is in force.`);
     this.name = 'LeaseLost';
   }
 }
@@ -41,21 +41,20 @@ export class Held implements Writes {
   }
 
   /**
-   * Whether this node may act for the job, as far as it can know without asking the store. Before each effect that no commit can take
-   * back, such as a mail.
+   * Whether this node may act for the job, as far as it can know without asking the store: to be asked before each effect that no
+   * commit can take back, such as a mail. Writes need not ask; the store does.
    */
   isHeld(): boolean {
     return !this.#isOver && this.#isInDate();
   }
 
-  /** Nothing is written through this any more. */
+  /** The lease was given back or lost. */
   end(): void {
     this.#isOver = true;
   }
 
   /** As the store's. @throws LeaseLost */
   async write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    this.#assertHeld();
     const { text, values } = this.#guard;
     return this.#store.write(async (tx) => {
       if ((await tx.run(text, ...values)) !== 1) throw new LeaseLost(this.name);
@@ -65,13 +64,8 @@ export class Held implements Writes {
 
   /** As the store's. @throws LeaseLost */
   async commit(act: Act): Promise<ActOutcome> {
-    this.#assertHeld();
     const outcome = await this.#store.commit(joinedActs({ steps: [this.#guard] }, act));
     if (outcome.kind === 'refused' && outcome.why === WHY) throw new LeaseLost(this.name);
     return outcome;
-  }
-
-  #assertHeld(): void {
-    if (!this.isHeld()) throw new LeaseLost(this.name);
   }
 }

@@ -140,9 +140,10 @@ export class Leases {
   }
 
   async #removeSilent(): Promise<void> {
-    const others = (await table.selectNodes(this.#store.read)).filter(({ name }) => name !== this.#node);
+    const nodes = await table.selectNodes(this.#store.read);
+    // Taken after the read: what it found may be as young as this.
     const nowMs = this.#stopwatch.monotonicMs();
-    for (const node of this.#watch.silent(others, { nowMs, silenceMs: SILENCE_MS })) {
+    for (const node of this.#watch.silent(nodes, { nowMs, silenceMs: SILENCE_MS })) {
       const outcome = await this.#store.commit(table.removing(node));
       if (outcome.kind === 'done') this.#log.warn('a node went silent, and its jobs are free', { silent: node.name });
     }
@@ -163,7 +164,7 @@ export class Leases {
 
   /**
    * Leases of this node's jobs. What the store says is this node's is in its hands afterwards: a taking or giving back whose answer was
-   * lost, or a step that ended while the lease was over, would leave a lease that nobody uses.
+   * lost would leave a lease that nobody uses.
    */
   async #reconciled(): Promise<table.LeaseRow[]> {
     const names = new Set(this.#jobs.map(({ name }) => name));
@@ -178,7 +179,7 @@ export class Leases {
     const free = leases.filter(({ holder }) => holder === undefined);
     const taken: string[] = [];
     for (const lease of rotated(free, this.#random.bytes(1)[0] ?? 0)) {
-      if (this.#held.size >= share || this.#stopping) break;
+      if (this.#held.size >= share) break;
       const act = table.taking({ node: this.#node, lease, nowMs: this.#clock.now() });
       if ((await this.#store.commit(act)).kind === 'refused') continue;
       this.#hold(lease.name, lease.number + 1);
@@ -196,7 +197,7 @@ export class Leases {
   async #step(job: Job): Promise<void> {
     if (this.#held.get(job.name)?.isHeld() === false) await this.beat();
     const held = this.#held.get(job.name);
-    if (!held?.isHeld() || this.#running.has(job.name)) return;
+    if (!held?.isHeld()) return;
     const running = job.step(held);
     this.#running.set(job.name, running);
     try {
@@ -204,7 +205,10 @@ export class Leases {
     } catch (error) {
       if (!(error instanceof LeaseLost)) throw error;
       if (this.#held.get(job.name) === held) this.#letGo([held]);
-      this.#log.info('a step of a job was left undone: its lease was over', { job: job.name, number: held.number });
+      this.#log.info('a step of a job was left undone: another node does it now', {
+        job: job.name,
+        number: held.number,
+      });
     } finally {
       this.#running.delete(job.name);
     }
@@ -215,7 +219,6 @@ export class Leases {
     await this.#beating?.catch(() => {});
     if (!this.#renewedAt) return;
     const idle = [...this.#held.values()].filter(({ name }) => !this.#running.has(name));
-    this.#letGo(idle);
     if (this.#running.size > 0) {
       await this.#store.commit(table.givingBack(this.#node, idle));
       await withinMs(STOP_WITHIN_MS, Promise.allSettled(this.#running.values()));

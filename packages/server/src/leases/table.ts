@@ -76,7 +76,7 @@ export function taking(given: { node: string; lease: Pick<LeaseRow, 'name' | 'nu
       signOfLife(given),
       {
         text: `UPDATE lease SET holder = $2, number = number + 1, held_since_ms = $4
-               WHERE name = $1 AND number = $3 AND holder IS NULL`,
+               WHERE name = $1 AND number = $3`,
         values: [lease.name, node, lease.number, nowMs],
         must: { rows: 1, why: 'taken' },
       },
@@ -104,19 +104,20 @@ export function leaving(node: string): Act {
 }
 
 /** Gives single leases back. */
-export function givingBack(node: string, leases: readonly Pick<LeaseRow, 'name' | 'number'>[]): Act {
+export function givingBack(node: string, leases: readonly Pick<LeaseRow, 'name'>[]): Act {
   return {
-    steps: leases.map(({ name, number }) => ({
+    steps: leases.map(({ name }) => ({
       text: `UPDATE lease SET holder = NULL, number = number + 1, held_since_ms = NULL
-             WHERE name = $1 AND holder = $2 AND number = $3`,
-      values: [name, node, number],
+             WHERE name = $1 AND holder = $2`,
+      values: [name, node],
     })),
   };
 }
 
 /**
  * The guard of a job's write. It touches the row rather than read it: on PostgreSQL a write that only read it could begin before the
- * lease is taken over and commit after. Signs of life stand in another table, so that it never waits for one.
+ * lease is taken over and commit after. Signs of life stand in another table, so that it never waits for one. The holder is asked as
+ * well: after a restore a number may come a second time.
  */
 export function guarding(lease: { name: string; node: string; number: number; why: string }): Step {
   return {
