@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { OAuthError } from '../oauth/oauth.ts';
 import { claimsOf, HOME, openAuthority, REDIRECT_URI } from '../testing/testing.ts';
@@ -150,8 +148,8 @@ for (const [what, cause] of [
 
 test('a code stands nowhere in the store', async () => {
   const { code } = await approve({ client, ...ada });
-  for (const name of readdirSync(opened.dataFolder)) {
-    assert.equal(readFileSync(join(opened.dataFolder, name)).includes(Buffer.from(code)), false, name);
+  for (const { name, bytes } of await opened.copied()) {
+    assert.equal(bytes.includes(Buffer.from(code)), false, name);
   }
 });
 

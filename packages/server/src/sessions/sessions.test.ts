@@ -1,27 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Buckets } from '../buckets/buckets.ts';
 import { Events } from '../events/events.ts';
 import { Sealer } from '../sealing/sealing.ts';
-import { type JournalEntry, openSqliteStore } from '../store/store.ts';
+import { openTestStore } from '../testing/test-store.ts';
 import { Users } from '../users/users.ts';
 import { systemRandom as random } from '../world/random.ts';
 import { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Sessions } from './sessions.ts';
 import { LAST_SEEN_STEP_MS } from './timeouts.ts';
 
 async function setUp() {
-  const dataFolder = mkdtempSync(join(tmpdir(), 'countersign-sessions-'));
   let nowMs = 1_800_000_000_000;
   const clock = { now: () => nowMs };
-  const entries: JournalEntry[] = [];
-  const store = openSqliteStore({ dataFolder, journal: { kind: 'collected', entries }, clock });
-  after(async () => {
-    await store.close();
-    rmSync(dataFolder, { recursive: true, force: true });
-  });
+  const { store, journal: entries, close } = await openTestStore({ clock });
+  after(close);
   const events = new Events({ store, clock, random });
   const buckets = new Buckets({
     ...{ store, clock, random },
