@@ -102,8 +102,9 @@ test('a server that stops first writes down the forgeries that it only counted',
   const { access_token } = await obtainTokens({ client, ...(await addUser('eve@example.com')) });
   const forged = await forge('access', 'at+jwt', { ...claimsOf(access_token), eb: undefined });
   await authority.introspection.report(api, { token: forged, suppressed: 41 }, HOME);
-  composeServer(authority, undefined).stopAccepting();
-  await store.write(async () => {}); // as a store that closes: what was begun before is done
+  const server = composeServer(authority, undefined);
+  server.stopAccepting();
+  await server.stopJobs();
   const counted = (await authority.events.alarms({ limit: 1_000 })).map(({ occurrences }) => occurrences);
   assert.equal(
     counted.reduce((sum, occurrences) => sum + occurrences, 0),

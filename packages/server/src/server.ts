@@ -184,7 +184,7 @@ export interface Server {
   startJobs(): void;
   /** Readiness goes off; jobs stop after their running step; streams end. */
   stopAccepting(): void;
-  /** Fulfils, within seconds, when this node has given its jobs back: before the store closes. Never rejects. */
+  /** Fulfils, within seconds, when this node has given its jobs back and written what it counted: then the store may close. */
   stopJobs(): Promise<void>;
 }
 
@@ -239,6 +239,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
   app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
 
   const running: RunningTimer[] = [];
+  let counted: Promise<unknown> | undefined;
   return {
     handler: http.handler(app),
     plaintextHandler: http.plaintextHandler(),
@@ -252,9 +253,13 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       void leases.stop();
       push.stop();
       // What is counted and not yet written would be lost with this process.
-      countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
+      counted = countEvidence(introspection).catch(() =>
+        world.log.warn('reported forgeries that waited to be counted are lost'),
+      );
     },
-    stopJobs: () => leases.stop(),
+    async stopJobs() {
+      await Promise.all([leases.stop(), counted]);
+    },
   };
 }
 
