@@ -15,6 +15,8 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { openTestStore } from './test-store.ts';
 
+export { IS_POSTGRES, openTestStore, TEST_SERVER, type TestStore } from './test-store.ts';
+
 export const ISSUER = 'https://auth.example';
 export const AUDIENCE = 'https://api.example';
 export const REDIRECT_URI = 'https://app.example/callback';
