@@ -3,7 +3,7 @@ import { after, beforeEach, mock, test } from 'node:test';
 import { openStore } from '../testing/testing.ts';
 import { CAPPED_ROWS_PER_KEY_AND_MINUTE, EVENT_TYPES, Events } from './events.ts';
 
-const opened = openStore();
+const opened = await openStore();
 after(opened.close);
 const { store, clock, random } = opened;
 let events = new Events({ store, clock, random });

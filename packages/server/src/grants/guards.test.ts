@@ -9,7 +9,7 @@ import { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS } from '../sessions/sessions.ts';
 import { authorityOn, claimsOf, HOME, openStore } from '../testing/testing.ts';
 import type { TokenResponse } from './grants.ts';
 
-const opened = openStore();
+const opened = await openStore();
 after(opened.close);
 const { clock, store } = opened;
 const { authority, addClient, addUser, approve, obtainTokens, refresh, alarmTypes } = await authorityOn(opened);

@@ -5,35 +5,26 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { OAuthError } from '../oauth/oauth.ts';
-import { openPostgresStore } from '../store/store.ts';
-import { makeScratchDatabase } from '../store/testing/scratch-database.ts';
-import { authorityOn, claimsOf, HOME, StandingClock } from '../testing/testing.ts';
+import { openScratchStore } from '../store/store.ts';
+import { authorityOn, claimsOf, HOME, IS_POSTGRES, StandingClock, TEST_SERVER } from '../testing/testing.ts';
 import { systemRandom as random } from '../world/random.ts';
 import type { TokenResponse } from './grants.ts';
 
-/** Connections of a node: enough that a hundred requests at once race for them and for the rows. */
-const CONNECTIONS = 6;
-
-describe('two nodes', { skip: process.env.COUNTERSIGN_TEST_ENGINE !== 'postgres' }, async () => {
-  if (process.env.COUNTERSIGN_TEST_ENGINE !== 'postgres') return;
-  const database = await makeScratchDatabase();
+describe('two nodes', { skip: !IS_POSTGRES }, async () => {
+  if (!IS_POSTGRES) return;
   const clock = new StandingClock();
-  const open = () =>
-    openPostgresStore({
-      url: database.url,
-      clock,
-      journal: { kind: 'collected', entries: [] },
-      connections: CONNECTIONS,
-    });
-  const stores = [await open(), await open()] as const;
+  const opening = { server: TEST_SERVER, clock, journal: [] };
+  const first = await openScratchStore(opening);
+  const second = await openScratchStore({ ...opening, databaseUrl: first.url });
+  const stores = [first.store, second.store] as const;
   const masterKey = random.bytes(32);
   const one = await authorityOn({ store: stores[0], clock, random }, { masterKey });
   const two = await authorityOn({ store: stores[1], clock, random }, { masterKey });
   const nodes = [one, two] as const;
   const { read } = stores[0];
   after(async () => {
-    await Promise.all(stores.map((store) => store.close()));
-    await database.drop();
+    await second.store.close();
+    await first.drop();
   });
 
   const { client } = await one.addClient({ grantTypes: ['authorization_code', 'refresh_token', 'client_credentials'] });

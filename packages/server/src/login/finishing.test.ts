@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
 import { authorityOn, openStore } from '../testing/testing.ts';
 
-const opened = openStore();
+const opened = await openStore();
 after(opened.close);
 const { clock, store } = opened;
 const { authority, addClient, approve, eventTypes } = await authorityOn(opened);

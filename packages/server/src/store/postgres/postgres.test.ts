@@ -1,14 +1,14 @@
+import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemClock } from '../../world/clock.ts';
 import { storeConformance } from '../conformance.ts';
 import type { JournalEntry } from '../store.ts';
-import { makeScratchDatabase } from '../testing/scratch-database.ts';
 import { postgresDialect } from './dialect.ts';
 import { openPostgresStore } from './postgres.ts';
+import { dropScratchDatabase, makeScratchDatabase } from './scratch.ts';
 
 storeConformance('PostgreSQL', async ({ maxWorkMs, createTable }) => {
-  const database = await makeScratchDatabase();
+  const url = await makeScratchDatabase(TEST_SERVER);
   const journal: JournalEntry[] = [];
-  const { url } = database;
   const options = { url, clock: systemClock, journal: { kind: 'collected' as const, entries: journal } };
   const store = await openPostgresStore({ ...options, connections: 6, maxWorkMs: maxWorkMs * 20 });
   await store.write((tx) => tx.run(postgresDialect(createTable)));
@@ -17,7 +17,7 @@ storeConformance('PostgreSQL', async ({ maxWorkMs, createTable }) => {
     journal: async () => journal,
     dispose: async () => {
       await store.close();
-      await database.drop();
+      await dropScratchDatabase(TEST_SERVER, url);
     },
   };
 });
