@@ -116,10 +116,10 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   });
   const authorization = new Authorization({ store, clients, keys, sealer, buckets, codes: grants, clock, issuer });
   const followers: SessionFollowers = {
-    async sessionEnded(tx, ended) {
+    async sessionEnding(sql, ended) {
       const isSameUser = ended.kind === 'replaced' && ended.byUserId === ended.userId;
-      if (!isSameUser) return grants.endOfSession(tx, ended.sessionId);
-      await grants.moveToSession(tx, { fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
+      if (!isSameUser) return grants.endingOfSession(sql, ended.sessionId);
+      return grants.movingToSession({ fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
     },
   };
   const login = new Login({
@@ -132,7 +132,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const forwardAuth = new ForwardAuth({ tokens });
   const invalidations = new InvalidationLog(store);
   const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
-  const alarms = new Alarms({ store, events, log });
+  const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 
   /** A row in the database that this authority did not write: somebody else can write there. */

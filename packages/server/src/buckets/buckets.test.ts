@@ -7,7 +7,7 @@ import { openStore } from '../testing/testing.ts';
 import type { Random } from '../world/random.ts';
 import { Buckets, digestOf } from './buckets.ts';
 
-const opened = openStore();
+const opened = await openStore();
 after(opened.close);
 const { store, clock, random } = opened;
 const masterKey = random.bytes(32);
@@ -118,7 +118,7 @@ test('TC-08 EB-04 records and digests of another length are unequal, not an exce
 });
 
 test('EB-02 another store’s buckets recognise nothing of ours', async () => {
-  const other = openStore();
+  const other = await openStore();
   try {
     const stranger = new Buckets({ ...other, sealer: new Sealer({ masterKey, random }) });
     await stranger.prepare();

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isId } from '@countersign/protocol';
 import { OAuthError } from '../oauth/oauth.ts';
@@ -35,8 +33,7 @@ test('DR-01 a secret has 256 bits, is told once, and stands nowhere in the store
   const { client, secret } = await addClient();
   assert.equal(Buffer.from(secret, 'base64url').length, 32);
   assert.equal((await byForm(client.id, secret)).id, client.id);
-  for (const name of readdirSync(opened.dataFolder)) {
-    const file = readFileSync(join(opened.dataFolder, name));
+  for (const { name, bytes: file } of await opened.copied()) {
     assert.equal(file.includes(Buffer.from(secret)), false, name);
     assert.equal(file.includes(Buffer.from(secret, 'base64url')), false, name);
   }

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { OAuthError } from '../oauth/oauth.ts';
 import { claimsOf, HOME, openAuthority, REDIRECT_URI } from '../testing/testing.ts';
@@ -70,8 +68,8 @@ test('OA-11 a replay that fails client, redirect URI or verifier ends nothing an
       grants.redeemCode(client, { ...code, redirectUri: `${REDIRECT_URI}/` }),
       grants.redeemCode(client, { ...code, verifier: 'v'.repeat(43) }),
       grants.redeemCode(client, { ...code, verifier: undefined }),
-    ];
-    for (const wrong of wrongs) assert.ok(isRefused(await attempt(wrong)));
+    ].map(attempt);
+    for (const wrong of wrongs) assert.ok(isRefused(await wrong));
   });
   assert.deepEqual(alarms, []);
   assert.equal((await grantOf(first))?.endedAtMs, undefined);
@@ -87,8 +85,8 @@ test('PK-05 a first try with the wrong client, redirect URI or verifier burns no
     grants.redeemCode(client, { ...code, verifier: undefined }),
     grants.redeemCode(client, { ...code, code: `${code.code}A` }),
     grants.redeemCode(client, { ...code, code: '' }),
-  ]) {
-    assert.ok(isRefused(await attempt(wrong)));
+  ].map(attempt)) {
+    assert.ok(isRefused(await wrong));
   }
   assert.ok((await grants.redeemCode(client, code)).access_token);
 });
@@ -150,8 +148,8 @@ for (const [what, cause] of [
 
 test('a code stands nowhere in the store', async () => {
   const { code } = await approve({ client, ...ada });
-  for (const name of readdirSync(opened.dataFolder)) {
-    assert.equal(readFileSync(join(opened.dataFolder, name)).includes(Buffer.from(code)), false, name);
+  for (const { name, bytes } of await opened.copied()) {
+    assert.equal(bytes.includes(Buffer.from(code)), false, name);
   }
 });
 

@@ -116,7 +116,9 @@ export class Keys {
     );
     const changes = await this.#store.write(async (tx) => {
       const plan = planRotation({ keys: await selectLivingKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
-      for (const change of plan) await this.#apply(tx, change, material);
+      // A copy of its own for each run: the store may run this again.
+      const left = [...material];
+      for (const change of plan) await this.#apply(tx, change, left);
       return plan;
     });
     await this.reload();

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Sealer } from '../sealing/sealing.ts';
-import { openSqliteStore } from '../store/store.ts';
+import { openTestStore } from '../testing/testing.ts';
 import type { OutgoingMail } from '../world/mail-transport.ts';
 import { systemRandom } from '../world/random.ts';
 import { FIRST_PAUSE_MS } from './backoff.ts';
@@ -13,15 +10,11 @@ import { Mail } from './mail.ts';
 const START_MS = 1_800_000_000_000;
 const BODY = { to: 'ann@example.org', subject: 'Log in', text: 'secret words', html: '<p>secret words</p>' };
 
-function setUp(options: { mailsPerMinute?: number; send?: (mail: OutgoingMail) => Promise<void> } = {}) {
-  const dataFolder = mkdtempSync(join(tmpdir(), 'countersign-mail-'));
+async function setUp(options: { mailsPerMinute?: number; send?: (mail: OutgoingMail) => Promise<void> } = {}) {
   let nowMs = START_MS;
   const clock = { now: () => nowMs };
-  const store = openSqliteStore({ dataFolder, journal: { kind: 'collected', entries: [] }, clock });
-  after(async () => {
-    await store.close();
-    rmSync(dataFolder, { recursive: true, force: true });
-  });
+  const { store, close } = await openTestStore({ clock });
+  after(close);
   const sent: OutgoingMail[] = [];
   const logged: string[] = [];
   const note = (message: string, fields?: object) => void logged.push(message + JSON.stringify(fields ?? {}));
@@ -52,7 +45,7 @@ function setUp(options: { mailsPerMinute?: number; send?: (mail: OutgoingMail) =
 const lasting = { ...BODY, giveUpAtMs: START_MS + 600_000 };
 
 test('a queued mail is sealed, sent once, and its body erased', async () => {
-  const { mail, store, sent, rows } = setUp();
+  const { mail, store, sent, rows } = await setUp();
   const id = await store.write((tx) => mail.enqueue(tx, lasting));
   const [waiting] = await rows();
   assert.ok(waiting?.sealed_mail && !Buffer.from(waiting.sealed_mail).includes('secret words'));
@@ -65,7 +58,7 @@ test('a queued mail is sealed, sent once, and its body erased', async () => {
 });
 
 test('a mail whose cause is taken back is never sent', async () => {
-  const { mail, store, sent } = setUp();
+  const { mail, store, sent } = await setUp();
   const work = store.write(async (tx) => {
     await mail.enqueue(tx, lasting);
     throw new Error('taken back');
@@ -76,7 +69,7 @@ test('a mail whose cause is taken back is never sent', async () => {
 });
 
 test('ML-08 pretending writes as much as queueing and sends nothing; mails of one kind are equally long', async () => {
-  const { mail, store, sent, rows } = setUp();
+  const { mail, store, sent, rows } = await setUp();
   await store.write((tx) => mail.pretend(tx, lasting));
   await mail.sendDue();
   assert.equal(sent.length, 0);
@@ -93,7 +86,7 @@ test('ML-08 pretending writes as much as queueing and sends nothing; mails of on
 test('a refused mail is tried again after a minute under the same id, and nothing of it is logged', async () => {
   const ids: string[] = [];
   let refusals = 1;
-  const { mail, store, pass, logged } = setUp({
+  const { mail, store, pass, logged } = await setUp({
     send: async (outgoing) => {
       ids.push(outgoing.id);
       if (refusals-- > 0) throw new Error(`550 no such mailbox ${outgoing.to}: ${outgoing.text}`);
@@ -110,7 +103,7 @@ test('a refused mail is tried again after a minute under the same id, and nothin
 });
 
 test('a mail that would come too late is given up and erased', async () => {
-  const { mail, store, pass, rows } = setUp({
+  const { mail, store, pass, rows } = await setUp({
     send: async () => {
       throw new Error('refused');
     },
@@ -123,7 +116,7 @@ test('a mail that would come too late is given up and erased', async () => {
 });
 
 test('a mail that waited past its time, behind a slow queue or a server that was down, is given up and told', async () => {
-  const { mail, store, pass, sent, logged } = setUp();
+  const { mail, store, pass, sent, logged } = await setUp();
   const id = await store.write((tx) => mail.enqueue(tx, lasting));
   pass(600_000);
   assert.equal((await mail.sendDue()).givenUp, 1);
@@ -133,7 +126,9 @@ test('a mail that waited past its time, behind a slow queue or a server that was
 
 test('a mail claimed by a step that never came back becomes due again by itself', async () => {
   let sends = 0;
-  const { mail, store, pass } = setUp({ send: () => (sends++ === 0 ? new Promise(() => {}) : Promise.resolve()) });
+  const { mail, store, pass } = await setUp({
+    send: () => (sends++ === 0 ? new Promise(() => {}) : Promise.resolve()),
+  });
   await store.write((tx) => mail.enqueue(tx, lasting));
   void mail.sendDue();
   while (sends === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -143,7 +138,7 @@ test('a mail claimed by a step that never came back becomes due again by itself'
 });
 
 test('ML-09 the overall rate slows the queue and refuses nobody', async () => {
-  const { mail, store, sent, pass } = setUp({ mailsPerMinute: 6 });
+  const { mail, store, sent, pass } = await setUp({ mailsPerMinute: 6 });
   for (let i = 0; i < 9; i++) await store.write((tx) => mail.enqueue(tx, lasting));
   await mail.sendDue();
   assert.equal(sent.length, 6);
@@ -156,14 +151,14 @@ test('ML-09 the overall rate slows the queue and refuses nobody', async () => {
 });
 
 test('a mail sealed under another master key is given up, not sent as garbage', async () => {
-  const { mail, make, store, sent } = setUp();
+  const { mail, make, store, sent } = await setUp();
   await store.write((tx) => mail.enqueue(tx, lasting));
   assert.equal((await make(new Uint8Array(32).fill(2)).sendDue()).givenUp, 1);
   assert.equal(sent.length, 0);
 });
 
 test('zeros of mails that never were one are erased by the next sweep; what waits keeps its body', async () => {
-  const { mail, store, sent, rows } = setUp();
+  const { mail, store, sent, rows } = await setUp();
   await store.write((tx) => mail.pretend(tx, lasting));
   await store.write((tx) => mail.enqueue(tx, lasting));
   await mail.sweep();
@@ -173,7 +168,7 @@ test('zeros of mails that never were one are erased by the next sweep; what wait
 });
 
 test('rows of mails that are done are swept after a week; waiting ones stay', async () => {
-  const { mail, store, pass, rows } = setUp();
+  const { mail, store, pass, rows } = await setUp();
   await store.write((tx) => mail.enqueue(tx, lasting));
   await mail.sendDue();
   await store.write((tx) => mail.enqueue(tx, { ...BODY, giveUpAtMs: START_MS + 30 * 86_400_000 }));

@@ -15,6 +15,7 @@ export type StoreRefusalCode =
   | 'migration_changed'
   | 'migration_failed'
   | 'database_newer'
+  | 'database_foreign'
   | 'backup_folder_exists'
   | 'backup_incomplete'
   | 'database_exists'

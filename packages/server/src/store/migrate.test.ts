@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, beforeEach, test } from 'node:test';
 import { StoreRefusal, type StoreRefusalCode } from './errors.ts';
-import { MIGRATIONS_FOLDER, migrate, readMigrations, schemaNumber } from './migrate.ts';
+import { migrate, schemaNumber } from './migrate.ts';
+import { MIGRATIONS_FOLDER, readMigrations } from './migration-files.ts';
 
 const clock = { now: () => 42 };
 const root = mkdtempSync(join(tmpdir(), 'countersign-migrate-'));

@@ -1,31 +1,17 @@
 /**
- * Brings a database to the schema of this release: numbered `.sql` files, each applied once, in order, in a transaction of its
- * own, never edited afterwards. Resumable: what was applied stays, the next start goes on. Two processes that start together
+ * Brings a SQLite database to the schema of this release: each migration is applied once, in order, in a transaction of its own. Resumable: what was applied stays, the next start goes on. Two processes that start together
  * wait for each other at the write lock, and the second finds the work done.
  */
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { fileURLToPath } from 'node:url';
 import type { Clock } from '../world/clock.ts';
 import { SQLITE_BUSY, StoreRefusal, StoreUnavailable, sqlitePrimaryCode } from './errors.ts';
-
-/** The migrations of this release. */
-export const MIGRATIONS_FOLDER = fileURLToPath(new URL('./migrations/', import.meta.url));
-
-export interface Migration {
-  readonly number: number;
-  /** File name without its ending, e.g. `0001-foundation`. */
-  readonly name: string;
-  readonly text: string;
-  readonly sha256: string;
-  /**
-   * The oldest schema number whose release still runs on this one: the one before, so that an upgrade can be rolled out beside
-   * running nodes and taken back. A migration that breaks this says so in a line `-- runs-from: N`.
-   */
-  readonly runsFrom: number;
-}
+import {
+  type AppliedMigration,
+  MIGRATIONS_FOLDER,
+  type Migration,
+  missingMigrations,
+  readMigrations,
+} from './migration-files.ts';
 
 /**
  * Applies what is missing and returns it, in order. Throws `StoreRefusal`: `migration_misnamed`, `migration_missing`,
@@ -46,7 +32,7 @@ export function migrate(options: { database: DatabaseSync; clock: Clock; folder?
   return migrations.filter((migration) =>
     inTransaction(database, () => {
       // Under the lock, so that what another process has applied meanwhile is seen.
-      if (isApplied(database, migrations, migration)) return false;
+      if (!missingMigrations(migrations, readApplied(database)).includes(migration)) return false;
       apply(database, migration);
       database
         .prepare(
@@ -67,52 +53,11 @@ export function schemaNumber(database: DatabaseSync): number {
   return Number(database.prepare('SELECT max(number) AS number FROM schema_migration').get()?.number ?? 0);
 }
 
-/** Reads `NNNN-name.sql`, numbered from 1 without gaps. */
-export function readMigrations(folder: string): Migration[] {
-  const files = readdirSync(folder)
-    .filter((file) => file.endsWith('.sql'))
-    .sort();
-  return files.map((file, index) => {
-    const match = /^(\d{4})-[a-z0-9-]+\.sql$/.exec(file);
-    if (match === null) {
-      throw new StoreRefusal(
-        'migration_misnamed',
-        `Reading the migrations: ${file} is not named like 0001-what-it-does.sql. Rename it.`,
-      );
-    }
-    const number = Number(match[1]);
-    if (number !== index + 1) {
-      throw new StoreRefusal(
-        'migration_missing',
-        `Reading the migrations: ${file} stands where number ${index + 1} should. Install the release again, whole.`,
-      );
-    }
-    const text = readFileSync(join(folder, file), 'utf8');
-    const sha256 = createHash('sha256').update(text).digest('hex');
-    const runsFrom = Number(/^-- runs-from: (\d+)$/m.exec(text)?.[1] ?? number - 1);
-    return { number, name: file.slice(0, -4), text, sha256, runsFrom };
-  });
-}
-
-function isApplied(database: DatabaseSync, migrations: readonly Migration[], migration: Migration): boolean {
-  const oldest = Number(database.prepare('SELECT max(runs_from) AS oldest FROM schema_migration').get()?.oldest ?? 0);
-  if (oldest > migrations.length) {
-    throw new StoreRefusal(
-      'database_newer',
-      `Opening the database: it needs a release that knows schema ${oldest}, this one knows ${migrations.length}. ` +
-        'Start the release that wrote it, or restore a backup from before the upgrade.',
-    );
-  }
-  const row = database.prepare('SELECT sha256 FROM schema_migration WHERE number = ?1').get(migration.number);
-  if (row === undefined) return false;
-  if (row.sha256 !== migration.sha256) {
-    throw new StoreRefusal(
-      'migration_changed',
-      `Opening the database: migration ${migration.name} is not the file that was applied to it. ` +
-        'Put the original file back; what should change goes into a new migration.',
-    );
-  }
-  return true;
+function readApplied(database: DatabaseSync): AppliedMigration[] {
+  return database
+    .prepare('SELECT number, sha256, runs_from FROM schema_migration')
+    .all()
+    .map((row) => ({ number: Number(row.number), sha256: String(row.sha256), runsFrom: Number(row.runs_from) }));
 }
 
 function apply(database: DatabaseSync, migration: Migration): void {

@@ -14,3 +14,10 @@ export function numberedPlaceholders(text: string): { text: string; count: numbe
   });
   return { text: numbered, count };
 }
+
+/** The statement as a part of a larger one, whose first `offset` values belong to what stands before it. */
+export function renumberedPlaceholders(text: string, offset: number): string {
+  return text.replaceAll(TOKENS, (token: string, number: string | undefined) =>
+    number === undefined ? token : `$${Number(number) + offset}`,
+  );
+}

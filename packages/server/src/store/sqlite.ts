@@ -11,7 +11,8 @@ import { StoreUnavailable } from './errors.ts';
 import { GroupCommit, MAX_WORK_MS } from './group-commit.ts';
 import { type HandleRole, SqliteHandle } from './handle.ts';
 import { CollectedJournal, type Journal, JournalFolder } from './journal.ts';
-import { type Migration, migrate } from './migrate.ts';
+import { migrate } from './migrate.ts';
+import type { Migration } from './migration-files.ts';
 import type { Act, ActOutcome, JournalEntry, Sql, SqlValue, Store, Transaction } from './store.ts';
 
 export const DATABASE_FILE = 'countersign.db';

@@ -109,6 +109,15 @@ export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
 export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
 export { type JournalSince, readJournal } from './journal-reading.ts';
+export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
+export {
+  dropScratchDatabase,
+  dropScratchDatabases,
+  makeScratchDatabase,
+  openScratchStore,
+  type ScratchServer,
+  type ScratchStore,
+} from './postgres/scratch.ts';
 export { type RestoredCopy, type RestoreResult, restoreDatabase } from './restore.ts';
 export {
   DATABASE_FILE,

@@ -1,22 +1,22 @@
 /**
- * An authority for rule tests: real parts over a real database file, in this process, without a network. The clock stands still
+ * An authority for rule tests: real parts over a real database, in this process, without a network. The clock stands still
  * until a test moves it, so that "the same millisecond" and "one millisecond too late" can be said exactly.
  */
 import { createHash, createPrivateKey } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { CompactSign } from 'jose';
 import type { Client, Registration } from '../clients/clients.ts';
 import type { TokenResponse } from '../grants/grants.ts';
 import type { KeyPurpose } from '../keys/keys.ts';
 import { type AuthorityGiven, composeAuthority } from '../server.ts';
 import type { Session } from '../sessions/sessions.ts';
-import { type JournalEntry, openSqliteStore } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import type { User } from '../users/users.ts';
-import { systemRandom } from '../world/random.ts';
+import { type Random, systemRandom } from '../world/random.ts';
 import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
+import { openTestStore } from './test-store.ts';
+
+export { IS_POSTGRES, openTestStore, TEST_SERVER, type TestStore } from './test-store.ts';
 
 export const ISSUER = 'https://auth.example';
 export const AUDIENCE = 'https://api.example';
@@ -35,25 +35,32 @@ export class StandingClock {
   }
 }
 
-/** A data folder with an open store, for tests of a domain that needs no more. */
-export function openStore(options: { dataFolder?: string } = {}) {
-  const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'countersign-rules-'));
+/** An open store, for tests of a domain that needs no more. */
+export async function openStore() {
   const clock = new StandingClock();
-  const journal: JournalEntry[] = [];
-  const store = openSqliteStore({ dataFolder, clock, journal: { kind: 'collected', entries: journal } });
-  const close = async () => {
-    await store.close();
-    if (options.dataFolder === undefined) rmSync(dataFolder, { recursive: true, force: true });
-  };
-  return { dataFolder, clock, journal, store, random: systemRandom, close };
+  return { clock, random: systemRandom, ...(await openTestStore({ clock })) };
+}
+
+interface AuthorityStore {
+  store: Store;
+  clock: StandingClock;
+  random: Random;
 }
 
 export type TestAuthority = Awaited<ReturnType<typeof openAuthority>>;
 
 export async function openAuthority(options: { limits?: AuthorityGiven['limits'] } = {}) {
-  const opened = openStore();
+  const opened = await openStore();
+  return { ...opened, ...(await authorityOn(opened, options)) };
+}
+
+/** The same over a store that is open already; two of them under one master key are two nodes. */
+export async function authorityOn(
+  opened: AuthorityStore,
+  options: { limits?: AuthorityGiven['limits']; masterKey?: Uint8Array } = {},
+) {
   const { clock, store, random } = opened;
-  const masterKey = random.bytes(32);
+  const masterKey = options.masterKey ?? random.bytes(32);
   const logLines: string[] = [];
   const note = (message: string, fields?: object) => void logLines.push(JSON.stringify({ message, ...fields }));
   const authority = await composeAuthority({
@@ -142,7 +149,7 @@ export async function openAuthority(options: { limits?: AuthorityGiven['limits']
   const alarmTypes = async () => (await eventTypes()).filter((type) => type.startsWith('alarm.'));
 
   return {
-    ...{ ...opened, authority, masterKey, logLines, addClient, addUser, approve, obtainTokens, refresh },
+    ...{ authority, masterKey, logLines, addClient, addUser, approve, obtainTokens, refresh },
     ...{ stolenKey, forge, eventTypes, alarmTypes },
   };
 }

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after } from 'node:test';
 import { Buckets } from '../../buckets/buckets.ts';
 import { Events } from '../../events/events.ts';
@@ -10,7 +7,7 @@ import { LIMITS, Limits } from '../../limits/limits.ts';
 import { DevelopmentMailbox, Mail } from '../../mail/mail.ts';
 import { Sealer } from '../../sealing/sealing.ts';
 import { Sessions } from '../../sessions/sessions.ts';
-import { openSqliteStore } from '../../store/store.ts';
+import { openTestStore } from '../../testing/testing.ts';
 import { Users } from '../../users/users.ts';
 import type { Log } from '../../world/log.ts';
 import { systemRandom } from '../../world/random.ts';
@@ -24,15 +21,11 @@ export const START_MS = 1_800_000_000_000;
 
 /** A login domain of real parts over a real database; only the clock is steered. */
 export async function setUp(options: { signUp?: boolean } = {}) {
-  const dataFolder = mkdtempSync(join(tmpdir(), 'countersign-login-'));
   let nowMs = START_MS;
   const clock = { now: () => nowMs };
   const random = systemRandom;
-  const store = openSqliteStore({ dataFolder, journal: { kind: 'collected', entries: [] }, clock });
-  after(async () => {
-    await store.close();
-    rmSync(dataFolder, { recursive: true, force: true });
-  });
+  const { store, close } = await openTestStore({ clock });
+  after(close);
   const sealer = new Sealer({ masterKey: random.bytes(32), random });
   const events = new Events({ store, clock, random });
   const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm: 'ES256' });
@@ -56,7 +49,9 @@ export async function setUp(options: { signUp?: boolean } = {}) {
     buckets,
     limits,
     events,
-    followers: { sessionEnded: async (_tx, end) => void ended.push(end) },
+    followers: {
+      sessionEnding: async (_sql, end) => ({ steps: [], afterCommit: [() => void ended.push(end)] }),
+    },
     issuer: ISSUER,
     organizationName: 'Example',
     signUp: options.signUp ?? true,
