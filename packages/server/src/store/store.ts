@@ -109,6 +109,8 @@ export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
 export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
 export { type JournalSince, readJournal } from './journal-reading.ts';
+export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
+export { isMigrated } from './postgres/migrating.ts';
 export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,
