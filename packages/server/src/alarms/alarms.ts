@@ -5,6 +5,7 @@
  * At least once: an alarm counts as told after its line is written, so a crash repeats a line rather than lose it.
  */
 import type { Events, RecordedEvent } from '../events/events.ts';
+import type { Writes } from '../store/store.ts';
 import type { Log } from '../world/log.ts';
 
 export class Alarms {
@@ -17,10 +18,10 @@ export class Alarms {
   }
 
   /** One bounded step: writes the next alarms to the log. */
-  async step(limit: number): Promise<{ told: number }> {
+  async step(limit: number, writes?: Writes): Promise<{ told: number }> {
     const alarms = await this.#events.untoldAlarms(limit);
     for (const alarm of alarms) this.#tell(alarm);
-    await this.#events.markTold(alarms);
+    await this.#events.markTold(alarms, writes);
     return { told: alarms.length };
   }
 

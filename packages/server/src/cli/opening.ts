@@ -133,13 +133,14 @@ export function authorityOver(given: {
   log: Log;
   mailTransport?: MailTransport;
   onJobError?: (error: unknown) => void;
+  node?: string;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, node } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({ world, settings, store, masterKey });
+  return composeAuthority({ world, settings, store, masterKey, ...(node !== undefined && { node }) });
 }
 
 const NO_MAILS: MailTransport = {

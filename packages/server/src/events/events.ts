@@ -8,7 +8,7 @@
  * still be true).
  */
 import { createId } from '@countersign/protocol';
-import { type Act, onlyDone, type Store, type Transaction } from '../store/store.ts';
+import { type Act, onlyDone, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { CountedTogether } from './counted-together.ts';
@@ -146,15 +146,15 @@ export class Events {
   }
 
   /** They were told: no outlet hears of them again. */
-  async markTold(alarms: readonly Pick<RecordedEvent, 'id'>[]): Promise<void> {
+  async markTold(alarms: readonly Pick<RecordedEvent, 'id'>[], writes: Writes = this.#store): Promise<void> {
     if (alarms.length === 0) return;
-    onlyDone(await this.#store.commit({ steps: alarms.map(({ id }) => removingUntold(id)) }));
+    onlyDone(await writes.commit({ steps: alarms.map(({ id }) => removingUntold(id)) }));
   }
 
   /** One bounded step of forgetting what is too old to be asked about. Alarms stay. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const beforeMs = this.#clock.now() - EVENT_KEPT_MS;
-    return { deleted: await this.#store.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
   }
 
   /** The row that an event is written on: one of its own, or past the cap the last that its kind got in this minute. */

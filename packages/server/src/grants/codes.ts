@@ -3,7 +3,7 @@ import { createId, encodeBase64url } from '@countersign/protocol';
 import type { Client } from '../clients/clients.ts';
 import { OAuthError, verifierFits } from '../oauth/oauth.ts';
 import type { Session } from '../sessions/sessions.ts';
-import { type Act, joinedActs, onlyDone, type Transaction } from '../store/store.ts';
+import { type Act, joinedActs, onlyDone, type Transaction, type Writes } from '../store/store.ts';
 import { type BegunGrant, beginGrant } from './beginning.ts';
 import { endingGrantById } from './ending.ts';
 import type { GrantParts } from './grants.ts';
@@ -104,9 +104,9 @@ export class Codes {
     await burnAllCodes(tx, this.#given.clock.now());
   }
 
-  async sweep(limit: number): Promise<number> {
+  async sweep(limit: number, writes: Writes): Promise<number> {
     const beforeMs = this.#given.clock.now() - CODE_KEPT_MS;
-    return this.#given.store.write((tx) => deleteExpiredCodes(tx, { beforeMs, limit }));
+    return writes.write((tx) => deleteExpiredCodes(tx, { beforeMs, limit }));
   }
 
   /** The session that the grant will live by; undefined where a logout or disabling since the approval took the code back. */

@@ -16,7 +16,15 @@ import { OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import { type Act, type JournalEntry, joinedActs, type Sql, type Store, type Transaction } from '../store/store.ts';
+import {
+  type Act,
+  type JournalEntry,
+  joinedActs,
+  type Sql,
+  type Store,
+  type Transaction,
+  type Writes,
+} from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
@@ -220,17 +228,16 @@ export class Grants {
   }
 
   /** One bounded step of erasing answers whose grace is over. */
-  async eraseOldResponses(limit: number): Promise<{ erased: number }> {
+  async eraseOldResponses(limit: number, writes: Writes = this.#given.store): Promise<{ erased: number }> {
     const beforeMs = this.#given.clock.now() - RESPONSE_KEPT_MS;
-    return { erased: await this.#given.store.write((tx) => eraseResponses(tx, { beforeMs, limit })) };
+    return { erased: await writes.write((tx) => eraseResponses(tx, { beforeMs, limit })) };
   }
 
   /** One bounded step of forgetting codes and grants that nothing refers to any more. */
-  async sweep(limit: number): Promise<{ codes: number; grants: number }> {
-    const { store, clock } = this.#given;
-    const beforeMs = clock.now() - FINISHED_GRANT_KEPT_MS;
-    const grants = await store.write((tx) => deleteFinished(tx, { beforeMs, limit }));
-    return { codes: await this.#codes.sweep(limit), grants };
+  async sweep(limit: number, writes: Writes = this.#given.store): Promise<{ codes: number; grants: number }> {
+    const beforeMs = this.#given.clock.now() - FINISHED_GRANT_KEPT_MS;
+    const grants = await writes.write((tx) => deleteFinished(tx, { beforeMs, limit }));
+    return { codes: await this.#codes.sweep(limit, writes), grants };
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
-import { type Act, onlyDone, type Step, type Store, type Transaction } from '../store/store.ts';
+import { type Act, onlyDone, type Step, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import {
@@ -98,9 +98,9 @@ export class Revocation {
   }
 
   /** One bounded step of forgetting rows that concern no living token. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const nowMs = this.#clock.now();
-    return { deleted: await this.#store.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
   }
 
   #waking(step: Step): Act {

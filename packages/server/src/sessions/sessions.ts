@@ -12,7 +12,16 @@ import { createHash } from 'node:crypto';
 import { createId, decodeBase64url, encodeBase64url } from '@countersign/protocol';
 import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
-import { type Act, joinedActs, onlyDone, type Sql, type Step, type Store, type Transaction } from '../store/store.ts';
+import {
+  type Act,
+  joinedActs,
+  onlyDone,
+  type Sql,
+  type Step,
+  type Store,
+  type Transaction,
+  type Writes,
+} from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
@@ -180,9 +189,9 @@ export class Sessions {
   }
 
   /** One bounded step of removing sessions that are over. */
-  async sweep(limit: number): Promise<{ removed: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ removed: number }> {
     const beforeMs = this.#clock.now() - KEPT_AFTER_END_MS;
-    return { removed: await this.#store.write((tx) => table.removeOver(tx, { beforeMs, limit })) };
+    return { removed: await writes.write((tx) => table.removeOver(tx, { beforeMs, limit })) };
   }
 
   /** A row that somebody else wrote logs nobody in. */

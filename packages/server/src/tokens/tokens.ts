@@ -22,7 +22,7 @@ import type { Events, NewEvent } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import { type ErrorCode, OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
-import { type Act, joinedActs, type Store, type Transaction } from '../store/store.ts';
+import { type Act, joinedActs, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
@@ -257,9 +257,9 @@ export class Tokens {
   }
 
   /** One bounded step of forgetting tokens that expired long enough ago. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const beforeMs = this.#clock.now() - ROW_OUTLIVES_TOKEN_MS;
-    return { deleted: await this.#store.write((tx) => deleteExpired(tx, { beforeMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteExpired(tx, { beforeMs, limit })) };
   }
 }
 
