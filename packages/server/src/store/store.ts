@@ -115,7 +115,7 @@ export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
 export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
 export { type JournalSince, readJournal } from './journal-reading.ts';
-export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
+export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,
   dropScratchDatabases,
