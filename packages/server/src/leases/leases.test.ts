@@ -598,6 +598,7 @@ test('a refusal of the job’s own act is the job’s own business', async () =>
 /** The store's methods, so that a test can put its own in the place of one. */
 function proxied(target: Store): Store {
   return {
+    engine: target.engine,
     read: target.read,
     write: (work) => target.write(work),
     commit: (act) => target.commit(act),
