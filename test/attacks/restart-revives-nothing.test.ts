@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { composeAuthority, openSqliteStore } from '@countersign/server';
-import { startTestServer, type TestServer } from '@countersign/testkit';
+import { composeAuthority } from '@countersign/server';
+import { engineOf, openTestStore, startTestServer, type TestServer } from '@countersign/testkit';
 
 /** Rotates twice within the running second and returns all three generations. */
 async function threeGenerations(server: TestServer) {
@@ -34,8 +34,13 @@ test('attack-02 a restart makes no rotated refresh token good again', async (t) 
   const { world, settings } = before.authority;
   await before.close();
 
-  const store = openSqliteStore({ dataFolder, clock: world.clock, journal: { kind: 'collected', entries: [] } });
-  t.after(() => store.close());
+  const { store, remove } = await openTestStore({
+    ...{ engine: engineOf(undefined), dataFolder, clock: world.clock, journal: [] },
+  });
+  t.after(async () => {
+    await store.close();
+    await remove();
+  });
   const after = await composeAuthority({ world, settings, store, masterKey: before.masterKey });
   const refresh = (token: string) =>
     after.grants.refresh(client, { token, scope: undefined, resource: undefined, address: '192.0.2.1' });

@@ -54,13 +54,16 @@ const world: Rule = {
       }),
 };
 
+/** Where the environment is read: by each process once, and by the testkit, for which engine a whole run of tests stands on. */
+const READS_PROCESS = /\/src\/main\.ts$|^packages\/testkit\/src\/engine\.ts$/;
+
 const processRule: Rule = {
   name: 'only main.ts touches process',
   reason: 'settings are parsed once at the edge; an environment read mid-code is a setting that nobody documents',
   check: (tree) =>
     tree
       .paths(/^(?:packages|examples)\/[^/]+\/src\/.*\.ts$/)
-      .filter((path) => !isTest(path) && !path.endsWith('/src/main.ts'))
+      .filter((path) => !isTest(path) && !READS_PROCESS.test(path))
       .flatMap((path) => [
         ...matches(
           tree,

@@ -12,7 +12,20 @@ export {
   type Server,
   type World,
 } from './server.ts';
-export { type JournalEntry, openSqliteStore, type SqliteStore } from './store/store.ts';
+export {
+  dropScratchDatabase,
+  dropScratchDatabases,
+  type JournalEntry,
+  makeScratchDatabase,
+  openPostgresStore,
+  openScratchStore,
+  openSqliteStore,
+  type PostgresStore,
+  type ScratchServer,
+  type ScratchStore,
+  type SqliteStore,
+  type Store,
+} from './store/store.ts';
 export { type Clock, systemClock } from './world/clock.ts';
 export { localCertificate } from './world/development-certificates.ts';
 export { type Listener, listenHttps, listenPlaintext } from './world/listener.ts';

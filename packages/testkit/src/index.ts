@@ -12,5 +12,7 @@
  */
 export { Browser, type Page } from './browser.ts';
 export { SteeredClock } from './clock.ts';
+export { engineOf, type TestEngine } from './engine.ts';
 export { codeIn, DEFAULT_AUDIENCE, linkIn, type TokenSet } from './flows.ts';
 export { startTestServer, type TestServer, type TestServerOptions } from './server.ts';
+export { openTestStore, type TestStore } from './store.ts';

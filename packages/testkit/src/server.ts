@@ -14,7 +14,6 @@ import {
   localCertificate,
   type MailTransport,
   type OutgoingMail,
-  openSqliteStore,
   pinoLog,
   type Server,
   systemRandom,
@@ -22,7 +21,9 @@ import {
   systemTimers,
 } from '@countersign/server';
 import { SteeredClock } from './clock.ts';
+import { engineOf } from './engine.ts';
 import { type Flows, flowsOf } from './flows.ts';
+import { openTestStore } from './store.ts';
 
 /** What may differ from the usual. */
 export interface TestServerOptions {
@@ -34,8 +35,13 @@ export interface TestServerOptions {
   /** Sends mails for real; by default they are caught in `mails`. */
   mailTransport?: MailTransport;
   masterKey?: Uint8Array;
-  /** Opens the data folder of an earlier server again, and keeps it. */
+  /** Opens the data folder of an earlier server again, with its database, and keeps both. */
   dataFolder?: string;
+  /**
+   * A PostgreSQL server to stand on, by its URL: the test server makes a database of its own there and drops it when it closes. By
+   * default it stands on a database file (or on what `COUNTERSIGN_TEST_ENGINE` says).
+   */
+  databaseServerUrl?: string;
   /** Whether jobs run by themselves (default) or only by `server.runJobs()`. */
   jobs?: boolean;
 }
@@ -89,7 +95,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const caCertificate = readFileSync(tls.caCertificateFile, 'utf8');
   trust(caCertificate);
   const masterKey = options.masterKey ?? randomBytes(32);
-  const store = openSqliteStore({ dataFolder, clock, journal: { kind: 'collected', entries: journal } });
+  const engine = engineOf(options.databaseServerUrl);
+  const { store, remove } = await openTestStore({ engine, dataFolder, clock, journal });
 
   const listeners = await openListeners(tls);
   const issuer = options.settings?.issuer ?? `${listeners.tlsOrigin}${options.issuerPath ?? ''}`;
@@ -135,7 +142,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       await listeners.close();
       await server.stopJobs();
       await store.close();
-      if (options.dataFolder === undefined) rmSync(dataFolder, { recursive: true, force: true });
+      if (options.dataFolder !== undefined) return;
+      await remove();
+      rmSync(dataFolder, { recursive: true, force: true });
     },
   };
 }

@@ -1,8 +1,16 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
+import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
-import { openSqliteStore, type SqliteStore } from '../store/store.ts';
+import {
+  defaultJournalFolder,
+  isMigrated,
+  openPostgresStore,
+  openSqliteStore,
+  type PostgresStore,
+  type SqliteStore,
+} from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder, readText } from '../world/files.ts';
 import type { Log } from '../world/log.ts';
@@ -16,11 +24,14 @@ import { requireSameIdentity } from './identity.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
 
-/** An authority over the store of the data folder. */
+/** The store that the settings name. */
+export type OpenStore = SqliteStore | PostgresStore;
+
+/** An authority over that store. */
 export interface Opened {
   settings: Settings;
   authority: Authority;
-  store: SqliteStore;
+  store: OpenStore;
 }
 
 /** @throws SettingsError */
@@ -29,22 +40,16 @@ export function settingsOf(terminal: Terminal): Settings {
 }
 
 /**
- * Runs a command's work on the data folder, beside a running server or without one; both see each other's commits at once.
- * Refuses a folder without a database: making one because a path is misspelt would answer every question with "none".
+ * Runs a command's work on the store, beside a running server or without one; both see each other's commits at once.
+ * Refuses where there is no database: making one because a path is misspelt would answer every question with "none".
  */
 export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened) => Promise<T>): Promise<T> {
   const settings = settingsOf(terminal);
-  if (!hasDatabase(settings.dataFolder)) {
-    throw new CommandRefused(
-      'no_database',
-      `There is no database in ${settings.dataFolder} that this user can see. Check COUNTERSIGN_DATA_FOLDER (dataFolder), the folder ` +
-        'and the user this was called in and by, or make one with: countersign migrate',
-    );
-  }
+  await requireDatabase(settings);
   requireSameIdentity(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const masterKey = masterKeyOf(settings);
-  const store = openStore(settings);
+  const store = await openStore(settings);
   try {
     return await work({ settings, store, authority: await authorityOver({ settings, store, masterKey, log }) });
   } finally {
@@ -54,12 +59,14 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
 
 /**
  * The master key; its file is made together with the first database. Beside a database that is there, a missing file is a key
- * that was lost: a new one would open nothing.
+ * that was lost: a new one would open nothing. Of many nodes each needs the same key, so none makes one of its own.
  */
 export function masterKeyOf(settings: Settings): Uint8Array {
   ensurePrivateFolder(settings.dataFolder);
-  const { masterKey } = settings;
-  if (masterKey.kind === 'file' && hasDatabase(settings.dataFolder)) requireKeyFile(masterKey.path);
+  const { masterKey, database, dataFolder } = settings;
+  if (masterKey.kind === 'file' && (database.kind === 'postgres' || hasDatabase(dataFolder))) {
+    requireKeyFile(masterKey.path);
+  }
   return openKey(masterKey);
 }
 
@@ -69,10 +76,54 @@ export function existingMasterKey(settings: Settings): Uint8Array {
   return openKey(settings.masterKey);
 }
 
-export function openStore(settings: Settings): SqliteStore {
-  const { dataFolder, journalFolder } = settings;
-  const journal = { kind: 'folder' as const, folder: journalFolder };
+export async function openStore(settings: Settings): Promise<OpenStore> {
+  const { database, journalFolder } = settings;
+  if (database.kind === 'embedded') return openEmbedded(settings);
+  const { url, caFile, connections } = database;
+  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : folderOf(journalFolder);
+  return openPostgresStore({ url, caFile, connections, journal, clock: systemClock });
+}
+
+/** The embedded store of a data folder that has one, for what is done to its file. @throws CommandRefused */
+export async function openDataFolder(settings: Settings): Promise<SqliteStore> {
+  requireEmbedded(settings);
+  await requireDatabase(settings);
+  return openEmbedded(settings);
+}
+
+/** @throws CommandRefused `embedded_only` where the state is in PostgreSQL, which has tools of its own for this */
+export function requireEmbedded({ database }: Settings): void {
+  if (database.kind === 'embedded') return;
+  throw new CommandRefused(
+    'embedded_only',
+    'This is for the database file in the data folder, and databaseUrl names PostgreSQL. Back that up and restore it with its own ' +
+      'tools, as docs/operating/backup.md says; or unset databaseUrl (COUNTERSIGN_DATABASE_URL, DATABASE_URL).',
+  );
+}
+
+function openEmbedded({ dataFolder, journalFolder }: Settings): SqliteStore {
+  const journal = folderOf(journalFolder ?? defaultJournalFolder(dataFolder));
   return openSqliteStore({ dataFolder, clock: systemClock, journal });
+}
+
+function folderOf(folder: string): { kind: 'folder'; folder: string } {
+  return { kind: 'folder', folder };
+}
+
+async function requireDatabase({ dataFolder, database }: Settings): Promise<void> {
+  if (database.kind === 'postgres') {
+    if (await isMigrated(database)) return;
+    throw new CommandRefused(
+      'no_database',
+      'The database that databaseUrl names is empty. Check databaseUrl, or make the tables with: countersign migrate',
+    );
+  }
+  if (hasDatabase(dataFolder)) return;
+  throw new CommandRefused(
+    'no_database',
+    `There is no database in ${dataFolder} that this user can see. Check COUNTERSIGN_DATA_FOLDER (dataFolder), the folder ` +
+      'and the user this was called in and by, or make one with: countersign migrate',
+  );
 }
 
 /** The parts over any store. A command sends no mails: what it causes waits in the queue for the server. */
@@ -82,15 +133,17 @@ export function authorityOver(given: {
   masterKey: Uint8Array;
   log: Log;
   mailTransport?: MailTransport;
+  wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
   node?: string;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, node } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, wakeUps, onJobError = () => {}, node } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({ world, settings, store, masterKey, ...(node !== undefined && { node }) });
+  const more = { ...(wakeUps && { wakeUps }), ...(node !== undefined && { node }) };
+  return composeAuthority({ world, settings, store, masterKey, ...more });
 }
 
 const NO_MAILS: MailTransport = {
@@ -102,7 +155,8 @@ function requireKeyFile(path: string): void {
   throw new CommandRefused(
     'master_key_missing',
     `The master key is missing: there is no ${path}, and no other was given. Put the file back from where it is kept, or set ` +
-      'COUNTERSIGN_MASTER_KEY or COUNTERSIGN_MASTER_KEY_FILE. Nothing was changed.',
+      'COUNTERSIGN_MASTER_KEY or COUNTERSIGN_MASTER_KEY_FILE. The nodes of one PostgreSQL all have the same; for the first: openssl rand ' +
+      '-base64 32. Nothing was changed.',
   );
 }
 

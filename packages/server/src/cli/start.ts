@@ -22,11 +22,12 @@ import { smtpTransport } from '../world/mail-smtp.ts';
 import type { MailTransport } from '../world/mail-transport.ts';
 import { systemRandom } from '../world/random.ts';
 import { banner } from './banner.ts';
-import { hasDatabase, holdDataFolder } from './data-folder.ts';
+import { holdDataFolder } from './data-folder.ts';
 import { rememberIdentity } from './identity.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
+import { wakeUpsOf } from './waking.ts';
 
 /** Steps to undo, last first. */
 type Undo = (() => unknown)[];
@@ -65,14 +66,18 @@ async function bringUp(given: {
   for (const warning of settings.warnings) log.warn(warning);
   ensurePrivateFolder(dataFolder);
   undo.push(holdDataFolder({ dataFolder, processId: terminal.processId }));
-  const isNew = !hasDatabase(dataFolder);
   const masterKey = masterKeyOf(settings);
-  const store = openStore(settings);
+  const store = await openStore(settings);
+  const isNew = store.applied[0]?.number === 1;
   undo.push(() => store.close());
   const mails = mailsOf(settings);
   undo.push(() => mails.close());
+  const wakeUps = wakeUpsOf({ settings, store, log });
+  undo.push(() => wakeUps.close());
   const authority = await authorityOver({
-    ...{ settings, store, masterKey, log, mailTransport: mails.transport, node: ONLY_NODE },
+    ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
+    // Beside others each node draws a name: one that it had before may still be at work.
+    ...(store.engine === 'sqlite' && { node: ONLY_NODE }),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
   rememberIdentity(settings);

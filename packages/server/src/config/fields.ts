@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { readPostgresAddress } from '../world/postgres-address.ts';
 
 /** Longest organization name: it stands in a mail's subject and a page's heading. */
 const MAX_ORGANIZATION_NAME = 60;
@@ -9,6 +10,11 @@ const MAX_ORGANIZATION_NAME = 60;
  * 140.
  */
 const MAX_ISSUER_LENGTH = 128;
+
+/** What a URL of a database must be. */
+export const POSTGRES_URL =
+  'be postgres://user:password@host:5432/database, and after a question mark at most sslmode (disable, require, verify-ca, ' +
+  'verify-full) and host, the folder of a socket';
 
 const text = z.string().trim().min(1);
 const flag = z.union([z.boolean(), z.stringbool()]);
@@ -43,6 +49,10 @@ export const FIELDS = {
   plaintextPort: { schema: whole(0, 65_535), must: 'be a port number, or 0 for no plaintext listener' },
   dataFolder: { schema: text, must: 'be a path' },
   journalFolder: { schema: text, must: 'be a path' },
+  databaseUrl: { schema: text.refine((url) => readPostgresAddress(url) !== undefined), must: POSTGRES_URL },
+  databaseUrlFile: { schema: text, must: 'be a path' },
+  databaseCaFile: { schema: text, must: 'be the path of a PEM file' },
+  databaseConnections: { schema: whole(2, 500), must: 'be a whole number from 2 to 500' },
   masterKey: { schema: text, must: 'be 32 bytes as base64 or hex' },
   masterKeyFile: { schema: text, must: 'be a path' },
   tlsCertificateFile: { schema: text, must: 'be the path of a PEM file: certificate, then its intermediates' },
@@ -66,6 +76,12 @@ export const FIELDS = {
   },
   accessAlgorithm: { schema: z.enum(['ES256', 'Ed25519']), must: 'be ES256 or Ed25519' },
   hstsPreload: { schema: flag, must: 'be true or false' },
+  natsUrl: {
+    schema: text.refine(areNatsUrls),
+    must: 'be nats://host:4222 or tls://host:4222, several separated by commas, without user or password: those stand in natsCredentialsFile',
+  },
+  natsCaFile: { schema: text, must: 'be the path of a PEM file' },
+  natsCredentialsFile: { schema: text, must: 'be the path of a .creds file' },
   logLevel: { schema: z.enum(['info', 'warn', 'error']), must: 'be info, warn or error' },
   shutdownSeconds: { schema: whole(1, 300), must: 'be a whole number of seconds from 1 to 300' },
 } as const;
@@ -96,6 +112,14 @@ export function haveCommonAddress(one: string, other: string): boolean {
 function isSmtpUrl(value: string): boolean {
   const url = URL.parse(value);
   return url !== null && (url.protocol === 'smtp:' || url.protocol === 'smtps:') && url.hostname !== '';
+}
+
+function areNatsUrls(value: string): boolean {
+  return value.split(',').every((server) => {
+    const url = URL.parse(server.trim());
+    const isKnown = url?.protocol === 'nats:' || url?.protocol === 'tls:';
+    return isKnown && url.hostname !== '' && url.username === '' && url.password === '' && url.search === '';
+  });
 }
 
 /** A lone address is the range of itself. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Held } from '../leases/leases.ts';
 import { Sealer } from '../sealing/sealing.ts';
-import { openTestStore } from '../testing/test-store.ts';
+import { openTestStore } from '../testing/testing.ts';
 import type { OutgoingMail } from '../world/mail-transport.ts';
 import { systemRandom } from '../world/random.ts';
 import { FIRST_PAUSE_MS } from './backoff.ts';

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { backupStore } from './backup.ts';
 import { StoreRefusal, type StoreRefusalCode } from './errors.ts';
-import { MIGRATIONS_FOLDER, readMigrations } from './migrate.ts';
+import { MIGRATIONS_FOLDER, readMigrations } from './migration-files.ts';
 import { type RestoredCopy, type RestoreOptions, restoreDatabase } from './restore.ts';
 import { openSqliteStore, raiseEpoch, type SqliteStore } from './sqlite.ts';
 

@@ -5,8 +5,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openScratchStore, type ScratchServer } from '../store/postgres/scratch.ts';
-import { type JournalEntry, openSqliteStore, type Store } from '../store/store.ts';
+import {
+  type JournalEntry,
+  openScratchStore,
+  openSqliteStore,
+  type ScratchServer,
+  type Store,
+} from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 
 /** The server for tests: `TEST_DATABASE_URL`, else the one on this machine. */

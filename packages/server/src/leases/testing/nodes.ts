@@ -86,6 +86,7 @@ export async function pass(ms: number, ...living: { beat(): Promise<void> }[]): 
 /** The store's methods, so that a test can put its own in the place of one. */
 export function proxied(target: Store): Store {
   return {
+    engine: target.engine,
     read: target.read,
     write: (work) => target.write(work),
     commit: (act) => target.commit(act),

@@ -7,7 +7,7 @@ import { LIMITS, Limits } from '../../limits/limits.ts';
 import { DevelopmentMailbox, Mail } from '../../mail/mail.ts';
 import { Sealer } from '../../sealing/sealing.ts';
 import { Sessions } from '../../sessions/sessions.ts';
-import { openTestStore } from '../../testing/test-store.ts';
+import { openTestStore } from '../../testing/testing.ts';
 import { Users } from '../../users/users.ts';
 import type { Log } from '../../world/log.ts';
 import { systemRandom } from '../../world/random.ts';

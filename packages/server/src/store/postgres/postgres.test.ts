@@ -1,4 +1,4 @@
-import { TEST_SERVER } from '../../testing/test-store.ts';
+import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemClock } from '../../world/clock.ts';
 import { storeConformance } from '../conformance.ts';
 import type { JournalEntry } from '../store.ts';
