@@ -3,7 +3,7 @@ import { after, mock, test } from 'node:test';
 import { Leases } from './leases/leases.ts';
 import { composeServer } from './server.ts';
 import type { Act, Transaction } from './store/store.ts';
-import { AUDIENCE, claimsOf, HOME, openAuthority, START_MS } from './testing/testing.ts';
+import { AUDIENCE, claimsOf, HOME, IS_POSTGRES, openAuthority, START_MS } from './testing/testing.ts';
 
 /** More in one minute than a busy authority ends: a hundred logins a second. */
 const ENDED = 6_000;
@@ -68,30 +68,37 @@ test('sweeps keep up: what a busy minute left behind is gone a minute later', as
   }
 });
 
-test('no change that a job makes reads a table from end to end: it would hold up every request, the longer the more rows there are', async () => {
-  const texts = new Set<string>();
-  const write = store.write.bind(store);
-  mock.method(store, 'write', (work: (tx: Transaction) => Promise<unknown>) =>
-    write((tx) => {
-      const run = (text: string, ...values: Parameters<typeof tx.run>[1][]) => {
-        texts.add(text);
-        return tx.run(text, ...values);
-      };
-      return work({
-        ...{ run, all: tx.all.bind(tx), get: tx.get.bind(tx) },
-        ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx), do: tx.do.bind(tx) },
-      });
-    }),
-  );
-  for (const { step } of jobsOf()) await step();
-  mock.restoreAll();
-  assert.ok(texts.size >= 8);
-  for (const text of texts) {
-    const plan = await store.read.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${text.replaceAll(/\$\d/g, '1')}`);
-    // `oldest` is what a subquery with a limit found.
-    for (const { detail } of plan) assert.doesNotMatch(detail, /^SCAN (?!oldest)\w+$/, text);
-  }
-});
+/** PostgreSQL reads a table of some rows from end to end whatever index there is. */
+const onSqlite = { skip: IS_POSTGRES && 'its plans follow how many rows there are' };
+
+test(
+  'no change that a job makes reads a table from end to end: it would hold up every request, the longer the more rows there are',
+  onSqlite,
+  async () => {
+    const texts = new Set<string>();
+    const write = store.write.bind(store);
+    mock.method(store, 'write', (work: (tx: Transaction) => Promise<unknown>) =>
+      write((tx) => {
+        const run = (text: string, ...values: Parameters<typeof tx.run>[1][]) => {
+          texts.add(text);
+          return tx.run(text, ...values);
+        };
+        return work({
+          ...{ run, all: tx.all.bind(tx), get: tx.get.bind(tx) },
+          ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx), do: tx.do.bind(tx) },
+        });
+      }),
+    );
+    for (const { step } of jobsOf()) await step();
+    mock.restoreAll();
+    assert.ok(texts.size >= 8);
+    for (const text of texts) {
+      const plan = await store.read.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${text.replaceAll(/\$\d/g, '1')}`);
+      // `oldest` is what a subquery with a limit found.
+      for (const { detail } of plan) assert.doesNotMatch(detail, /^SCAN (?!oldest)\w+$/, text);
+    }
+  },
+);
 
 test('a server that stops first writes down the forgeries that it only counted', async () => {
   const { addClient, addUser, obtainTokens, forge } = opened;
