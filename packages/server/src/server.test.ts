@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
 import { Leases } from './leases/leases.ts';
 import { composeServer } from './server.ts';
-import type { Act, Transaction } from './store/store.ts';
+import type { Act, SqlValue, Transaction } from './store/store.ts';
 import { AUDIENCE, claimsOf, HOME, IS_POSTGRES, openAuthority, START_MS } from './testing/testing.ts';
 
 /** More in one minute than a busy authority ends: a hundred logins a second. */
@@ -33,11 +33,11 @@ function jobsOf(): { intervalMs: number; step: () => unknown }[] {
   return jobs;
 }
 
-test('sweeps keep up: what a busy minute left behind is gone a minute later', async () => {
+/** Rows of which nothing is needed any more: `count` in each of four tables. */
+async function leaveBehind(userId: string, count: number): Promise<void> {
   const none = new Uint8Array(1);
-  const { user } = await opened.addUser('ada@example.com');
   await store.write(async (tx) => {
-    for (let row = 0; row < ENDED; row++) {
+    for (let row = 0; row < count; row++) {
       await tx.run('INSERT INTO mail (id, created_at_ms, give_up_at_ms) VALUES ($1, 1, 1)', numbered('mail', row));
       await tx.run(
         `INSERT INTO event (id, at_ms, type, severity, rings, detail) VALUES ($1, 1, 'session.ended', 'info', 0, '{}')`,
@@ -46,7 +46,7 @@ test('sweeps keep up: what a busy minute left behind is gone a minute later', as
       await tx.run(
         `INSERT INTO browser_session (proof, id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent,
            network, ended_at_ms) VALUES ($1, $2, $3, $4, '[]', 1, 1, $5, '', '', 2)`,
-        ...[none, numbered('sess', row), Buffer.from(String(row)), user.id, START_MS * 2],
+        ...[none, numbered('sess', row), Buffer.from(String(row)), userId, START_MS * 2],
       );
       await tx.run(
         `INSERT INTO magic_link (proof, id, email, can_finish, mailed, browser_digest, bucket_version, record, code_key_id,
@@ -56,6 +56,11 @@ test('sweeps keep up: what a busy minute left behind is gone a minute later', as
       );
     }
   });
+}
+
+test('sweeps keep up: what a busy minute left behind is gone a minute later', async () => {
+  const { user } = await opened.addUser('ada@example.com');
+  await leaveBehind(user.id, ENDED);
   for (const { intervalMs, step } of jobsOf()) {
     for (let ms = 0; ms < MINUTE_MS; ms += intervalMs) await step();
   }
@@ -122,37 +127,41 @@ test('a server that stops first writes down the forgeries that it only counted',
 test('every write of a job asks for its lease in its own commit', async () => {
   const { client } = await opened.addClient();
   const { user, session } = await opened.addUser('grace@example.com');
-  await opened.obtainTokens({ client, user, session });
+  const tokens = await opened.obtainTokens({ client, user, session });
+  await opened.refresh(client, tokens.refresh_token);
+  for (const ended of [1, 2]) {
+    const { user: left } = await opened.addUser(`left-${ended}@example.com`);
+    await authority.revocation.disableUser(left.id);
+  }
+  await leaveBehind(user.id, 1);
   await authority.events.record({ type: 'alarm.cleartext' });
   opened.clock.pass(400 * 86_400_000);
   const giveUpAtMs = opened.clock.now() + MINUTE_MS;
   await store.write((tx) => authority.mail.enqueue(tx, { to: '', subject: '', text: '', html: '', giveUpAtMs }));
   const write = store.write.bind(store);
   const commit = store.commit.bind(store);
-  let first: string[] = [];
+  let commits: string[][] = [];
   mock.method(store, 'write', (work: (tx: Transaction) => Promise<unknown>) =>
     write((tx) => {
-      let isFirst = true;
-      const note = (text: string) => {
-        if (isFirst) first.push(text);
-        isFirst = false;
-      };
+      const changes: string[] = [];
+      commits.push(changes);
+      const note = (text: string, rows: number) => void (rows > 0 && !text.startsWith('SELECT') && changes.push(text));
       const noting: Transaction = {
-        run: (text, ...values) => {
-          note(text);
-          return tx.run(text, ...values);
+        async run(text, ...values) {
+          const rows = await tx.run(text, ...values);
+          note(text, rows);
+          return rows;
         },
-        all: (text, ...values) => {
-          note(text);
-          return tx.all(text, ...values);
+        async all<Row extends object>(text: string, ...values: SqlValue[]) {
+          const rows = await tx.all<Row>(text, ...values);
+          note(text, rows.length);
+          return rows;
         },
-        get: (text, ...values) => {
-          note(text);
-          return tx.get(text, ...values);
-        },
-        do: (act) => {
-          note(act.steps[0]?.text ?? '');
-          return tx.do(act);
+        get: tx.get.bind(tx), // reads, in every job
+        async do(act) {
+          const outcome = await tx.do(act);
+          for (const { text } of act.steps) note(text, 1);
+          return outcome;
         },
         ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx) },
       };
@@ -160,17 +169,18 @@ test('every write of a job asks for its lease in its own commit', async () => {
     }),
   );
   mock.method(store, 'commit', (act: Act) => {
-    first.push(act.steps[0]?.text ?? '');
+    commits.push(act.steps.map(({ text }) => text).reverse());
     return commit(act);
   });
   const [beat, ...jobs] = jobsOf();
   await beat?.step();
   let writing = 0;
   for (const { step } of jobs) {
-    first = [];
+    commits = [];
     await step();
-    if (first.length > 0) writing++;
-    for (const text of first) assert.match(text, /^UPDATE lease SET number = number WHERE/);
+    const changing = commits.filter((changes) => changes.length > 0);
+    if (changing.length > 0) writing++;
+    for (const changes of changing) assert.match(changes.at(-1) ?? '', /^UPDATE lease SET number = number WHERE/);
   }
   mock.restoreAll();
   assert.equal(writing, 11, 'of the steps, those of all jobs wrote');
