@@ -1,3 +1,4 @@
+// Only on SQLite: the plans of its statements are read, as SQLite tells them.
 import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
 import { Leases } from './leases/leases.ts';

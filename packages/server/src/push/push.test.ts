@@ -1,3 +1,4 @@
+// Only on SQLite: time is mocked, and a driver across a network needs the real one.
 import assert from 'node:assert/strict';
 import { after, type TestContext, test } from 'node:test';
 import { encodeBase64url } from '@countersign/protocol';
