@@ -13,7 +13,7 @@ import type { Clock } from '../world/clock.ts';
 import { deleteOverInvalidations, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
 import type { WakeUps } from './wake-ups.ts';
 
-export { InvalidationLog } from './log.ts';
+export { InvalidationLog, type LoggedInvalidation, type LogRead, type LogSeen, type LogState } from './log.ts';
 export type { Invalidation, InvalidationKind } from './table.ts';
 export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
 
@@ -84,7 +84,7 @@ export class Revocation {
 
   /** One bounded step of forgetting rows that concern no living token. */
   async sweep(limit: number): Promise<{ deleted: number }> {
-    const nowMs = this.#clock.now();
-    return { deleted: await this.#store.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
+    const [{ engine }, nowMs] = [this.#store, this.#clock.now()];
+    return { deleted: await this.#store.write((tx) => deleteOverInvalidations(tx, { engine, nowMs, limit })) };
   }
 }
