@@ -1,5 +1,5 @@
 /** Faults of the authority's side that the simulation must see. */
-import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, spoil } from './mutant.ts';
+import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
 
 export const MUTANTS_OF_NODES: readonly Mutant[] = [
   {
@@ -47,7 +47,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
   },
   {
     name: 'resumed whatever the read began after',
-    spoilings: [spoil(ROUNDS, ' && cursor >= round.after', ''), FEW_ROWS],
+    spoilings: [spoil(ROUNDS, 'cursor >= round.after.upTo && ', ''), FEW_ROWS],
     breaks: ['staleness'],
     seed: 4,
   },
@@ -65,10 +65,34 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     seed: 2,
   },
   {
-    name: 'rows that were brought once are never new',
-    spoilings: [
-      spoil(ROUNDS, '!this.#brought.has(row.position)', 'row.position > Math.max(0, ...this.#brought.keys())'),
-    ],
+    name: 'cursor ahead of the newest row',
+    spoilings: [],
+    reading: 'horizon',
+    breaks: ['staleness'],
+    seed: 5,
+  },
+  {
+    name: 'a page that tears a transaction apart',
+    spoilings: [],
+    reading: 'torn',
+    breaks: ['staleness'],
+    seed: 5,
+  },
+  {
+    name: 'transactions that were open forgotten',
+    spoilings: [spoil(SEEN, ' && !open.includes(cursor)', '')],
+    breaks: ['staleness'],
+    seed: 5,
+  },
+  {
+    name: 'told a cursor with a transaction open before it',
+    spoilings: [spoil(SEEN, 'Math.min(lowest, transaction - 1)', 'lowest')],
+    breaks: ['staleness', 'liveness'],
+    seed: 5,
+  },
+  {
+    name: 'taken back only as far as another node came',
+    spoilings: [spoil(ROUNDS, 'seenUpTo(Math.min(back, this.#cursor))', 'seenUpTo(back)')],
     breaks: ['staleness'],
     seed: 5,
   },
@@ -78,7 +102,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
       spoil(
         ROUNDS,
         'const saying = new Saying(this.#handleOf, this.#cursor);\n    const fresh',
-        'const saying = new Saying(this.#handleOf, read.cursor);\n    const fresh',
+        'const saying = new Saying(this.#handleOf, cursorOf(read.seen));\n    const fresh',
       ),
     ],
     breaks: ['staleness'],

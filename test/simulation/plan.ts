@@ -15,6 +15,7 @@ export type Trouble =
   | 'restart'
   | 'restore'
   | 'older_copy'
+  | 'crash'
   | 'slow_commit'
   | 'lose_wake_up';
 
@@ -45,6 +46,7 @@ const TROUBLES: Readonly<Record<Trouble, readonly [rare: number, often: number]>
   restart: [40_000, 6_000],
   restore: [60_000, 8_000],
   older_copy: [60_000, 8_000],
+  crash: [30_000, 3_000],
   // Shares of commits and wake-ups rather than times: the second number is how many in a hundred.
   slow_commit: [100, 30],
   lose_wake_up: [100, 50],

@@ -16,6 +16,7 @@ import type { WakeUps } from './wake-ups.ts';
 export { InvalidationLog, type LoggedInvalidation, type LogRead, type LogSeen, type LogState } from './log.ts';
 export type { Invalidation, InvalidationKind } from './table.ts';
 export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
+export { SPEAK_PAUSE_MS, wakeUpsBetweenNodes } from './wake-ups-between-nodes.ts';
 
 /** How long a row stays that may concern many tokens: two days cover the longest life of an access token, and every clock. */
 export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
