@@ -16,8 +16,6 @@ const MAX_RECENT = 80;
 const MAX_DEAD = 40;
 /** A transaction lasts as long, where commits are slow. */
 const MAX_COMMIT_MS = 1_500;
-/** Share of slow transactions that are taken back. */
-const ROLLED_BACK = 0.2;
 
 type Kind = Row['kind'];
 
@@ -160,7 +158,8 @@ export class Authority {
     const open = store.begin();
     const what = `${kind} ${subjectId}`;
     // Of a transaction of several rows a read must bring all or none.
-    const others = this.#plan.reading === 'transaction' && chance.is(0.3) ? 2 : 0;
+    const { writers } = this.#plan;
+    const others = writers?.chance.is(writers.several) ? 2 : 0;
     agenda.after(lastingMs(), `the rows for ${what} are inserted`, () => {
       store.insert(open, others + 1);
       const atMs = agenda.nowMs;
@@ -173,7 +172,7 @@ export class Authority {
       };
       const other = { ...row, kind: 'token' as const, subjectId: 'of nobody', expiresAtMs: undefined };
       agenda.after(lastingMs(), `${what} is over`, () => {
-        if (isSlow && chance.is(ROLLED_BACK)) return store.rollBack(open);
+        if (isSlow && writers?.chance.is(writers.takenBack)) return store.rollBack(open);
         const killed = store.commit(open, [...Array.from({ length: others }, () => other), row], agenda.nowMs);
         if (!killed) return;
         this.revocations++;

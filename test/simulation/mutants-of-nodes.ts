@@ -54,7 +54,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
   {
     name: 'resumed in another epoch',
     spoilings: [
-      spoil(ROUNDS, 'return epoch === round.epoch && cursor', 'return cursor'),
+      spoil(ROUNDS, 'return epoch === round.epoch && isBrought', 'return isBrought'),
       spoil(
         COHERENCE,
         'if (hello.epoch > this.#epoch) this.#forgetEpoch(hello.epoch);',
@@ -91,12 +91,6 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     seed: 5,
   },
   {
-    name: 'taken back only as far as another node came',
-    spoilings: [spoil(ROUNDS, 'seenUpTo(Math.min(back, this.#cursor))', 'seenUpTo(back)')],
-    breaks: ['staleness'],
-    seed: 5,
-  },
-  {
     name: 'invalidations that name where the read ends',
     spoilings: [
       spoil(
@@ -105,7 +99,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
         'const saying = new Saying(this.#handleOf, cursorOf(read.seen));\n    const fresh',
       ),
     ],
-    breaks: ['staleness'],
+    breaks: ['staleness', 'liveness'],
     seed: 143,
   },
   {

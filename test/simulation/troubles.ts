@@ -41,13 +41,12 @@ export class Troubles {
     note(`  for ${machine.name} or ${node.name}, ${durationMs.toFixed(0)} ms`);
     requestsTo(machine);
     if (trouble === 'restart') this.#restart(node, durationMs / 4);
-    else if (trouble === 'crash') this.#parts.authority.crash();
     else if (trouble === 'restore' || trouble === 'older_copy') this.#replaceStore(trouble, durationMs);
     else this.#strikeMachine(trouble, machine, durationMs);
   }
 
   #strikeMachine(
-    trouble: Exclude<Trouble, 'restart' | 'crash' | 'restore' | 'older_copy'>,
+    trouble: Exclude<Trouble, 'restart' | 'restore' | 'older_copy'>,
     machine: Machine,
     durationMs: number,
   ): void {

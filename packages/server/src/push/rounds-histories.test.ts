@@ -12,7 +12,21 @@ import { cursorOf, isSeen, type Seen } from './seen.ts';
 const NOW_MS = 1_800_000_000_000;
 const VERIFIERS = 3;
 const ACTS = [
-  ...['row', 'row', 'twins', 'open', 'open', 'commit', 'commit', 'roll back', 'crash', 'sweep', 'restore', 'pulse', 'pulse'],
+  ...[
+    'row',
+    'row',
+    'twins',
+    'open',
+    'open',
+    'commit',
+    'commit',
+    'roll back',
+    'crash',
+    'sweep',
+    'restore',
+    'pulse',
+    'pulse',
+  ],
   ...['begin', 'begin', 'end', 'end', 'end', 'page', 'fail', 'anew', 'come back', 'come back', 'cut'],
 ] as const;
 

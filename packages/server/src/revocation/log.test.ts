@@ -29,7 +29,10 @@ test('a read brings every row after its cursor, page by page, and says where the
   await append('token', 2_500);
   const read = await log.read(upTo(head), 10_000);
   assert.equal(read.rows.length, 2_500);
-  assert.deepEqual([read.isComplete, read.seen, read.state], [true, upTo(head + 2_500), { epoch: 1, head: head + 2_500 }]);
+  assert.deepEqual(
+    [read.isComplete, read.seen, read.state],
+    [true, upTo(head + 2_500), { epoch: 1, head: head + 2_500 }],
+  );
   assert.deepEqual((await log.read(read.seen, 10_000)).rows, []);
   assert.deepEqual((await log.read(read.seen, 10_000)).seen, read.seen);
 });

@@ -94,7 +94,7 @@ export async function deleteOverInvalidations(
   tx: Transaction,
   old: { engine: Store['engine']; nowMs: number; limit: number },
 ): Promise<number> {
-  const cursor = old.engine === 'sqlite' ? 'position' : 'xid::text::bigint';
+  const cursor = old.engine === 'sqlite' ? 'position' : 'xid';
   const deleted = await tx.all<{ cursor: number }>(
     `${DELETE_OVER} RETURNING ${cursor} AS cursor`,
     old.nowMs,
@@ -129,7 +129,7 @@ interface StateRow {
 
 const STATE = `SELECT epoch, up_to, pg_current_snapshot()::text AS snapshot,
      greatest(up_to, (SELECT xid::text::bigint FROM invalidation ORDER BY xid DESC LIMIT 1)) AS newest
-   FROM store_epoch, invalidation_sweep`;
+   FROM store_epoch JOIN invalidation_sweep USING (singleton) WHERE singleton = 1`;
 
 export async function selectTransactionState(sql: Sql): Promise<TransactionState> {
   return transactionStateOf(await sql.get<StateRow>(STATE));
@@ -147,7 +147,7 @@ export async function selectTransactionsAfter(
     `WITH state AS (${STATE}),
      late AS (SELECT * FROM invalidation WHERE xid = ANY ($2::xid8[])),
      further AS (SELECT * FROM invalidation WHERE xid > $1::xid8 ORDER BY xid FETCH FIRST $3 ROWS WITH TIES)
-     SELECT state.*, page.*, page.xid::text::bigint AS cursor
+     SELECT state.*, page.*, page.xid AS cursor
      FROM state LEFT JOIN (SELECT * FROM late UNION ALL SELECT * FROM further) AS page ON true
      ORDER BY page.xid, page.position`,
     after.upTo,
@@ -160,7 +160,7 @@ export async function selectTransactionsAfter(
 
 /** The newest transaction before the last `rows` rows; 0 where there are no more. */
 export async function selectTransactionBefore(sql: Sql, rows: number): Promise<number> {
-  const text = 'SELECT xid::text::bigint AS cursor FROM invalidation ORDER BY xid DESC LIMIT 1 OFFSET $1';
+  const text = 'SELECT xid AS cursor FROM invalidation ORDER BY xid DESC LIMIT 1 OFFSET $1';
   return (await sql.get<{ cursor: number }>(text, rows))?.cursor ?? 0;
 }
 

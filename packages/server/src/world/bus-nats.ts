@@ -33,7 +33,9 @@ export function natsBus(options: NatsBusOptions): Bus {
           maxPingOut: 2,
           noEcho: true,
           name: 'countersign',
-          ...((caCertificate || url.includes('tls://')) && { tls: caCertificate ? { ca: [...rootCertificates, caCertificate].join('\n') } : {} }),
+          ...((caCertificate || url.includes('tls://')) && {
+            tls: caCertificate ? { ca: [...rootCertificates, caCertificate].join('\n') } : {},
+          }),
           ...(credentials && { authenticator: credsAuthenticator(new TextEncoder().encode(credentials)) }),
         });
       } catch (error) {

@@ -65,7 +65,10 @@ export function postgresBus(connection: ClientConfig): Bus {
           if (state === 'over') return;
           state = 'over';
           // A peer that is gone does not answer the farewell.
-          await Promise.race([client.end().catch(() => {}), new Promise<void>((resolve) => afterMs(FAREWELL_MS, resolve))]);
+          await Promise.race([
+            client.end().catch(() => {}),
+            new Promise<void>((resolve) => afterMs(FAREWELL_MS, resolve)),
+          ]);
         },
       };
     },

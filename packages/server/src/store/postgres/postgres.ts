@@ -69,6 +69,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 }
 
 export class PostgresStore implements Store {
+  readonly engine = 'postgresql';
   readonly read: Sql;
   /** Migrations that opening applied; empty when the schema was already that of this release. */
   readonly applied: readonly PostgresMigration[];
