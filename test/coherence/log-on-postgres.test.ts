@@ -3,33 +3,22 @@
  * Other databases of the same server may have transactions open, too, so nothing here says where the head stands, only what it is below.
  */
 import assert from 'node:assert/strict';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { Client } from 'pg';
 import { cursorOf, seenUpTo } from '../../packages/server/src/push/seen.ts';
 import { InvalidationLog } from '../../packages/server/src/revocation/revocation.ts';
 import { deleteOverInvalidations } from '../../packages/server/src/revocation/table.ts';
-import { openPostgresStore, type PostgresStore } from '../../packages/server/src/store/postgres/postgres.ts';
-import { makeScratchDatabase } from '../../packages/server/src/store/testing/scratch-database.ts';
+import { openScratchStore } from '../../packages/server/src/store/postgres/scratch.ts';
 import { systemClock } from '../../packages/server/src/world/clock.ts';
 
-const database = await makeScratchDatabase();
-let store: PostgresStore;
-let log: InvalidationLog;
-before(async () => {
-  store = await openPostgresStore({
-    ...{ url: database.url, clock: systemClock, connections: 4 },
-    journal: { kind: 'collected', entries: [] },
-  });
-  log = new InvalidationLog(store);
-});
-after(async () => {
-  await store.close();
-  await database.drop();
-});
+const server = { url: process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres', run: 'log' };
+const { store, url, drop } = await openScratchStore({ server, clock: systemClock, journal: [] });
+after(drop);
+const log = new InvalidationLog(store);
 
 /** A connection of its own, on which the test begins and ends transactions. */
 async function writer(t: TestContext) {
-  const client = new Client({ connectionString: database.url });
+  const client = new Client({ connectionString: url });
   await client.connect();
   t.after(() => client.end());
   await client.query('SET synchronous_commit = off'); // what is tested is when rows can be read

@@ -40,7 +40,7 @@ import { mailboxRoutes } from './mail/routes.ts';
 import { Push } from './push/push.ts';
 import { pushRoutes } from './push/routes.ts';
 import { sweepInvalidations } from './revocation/job.ts';
-import { InvalidationLog, Revocation, wakeUpsWithinProcess } from './revocation/revocation.ts';
+import { InvalidationLog, Revocation, type WakeUps, wakeUpsWithinProcess } from './revocation/revocation.ts';
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -79,6 +79,8 @@ export interface AuthorityGiven {
   settings: AuthoritySettings;
   store: Store;
   masterKey: Uint8Array;
+  /** What reaches other nodes. Default: nothing; they look by themselves. */
+  wakeUps?: WakeUps;
   /** Other numbers for some limits, as a test or a benchmark needs them. */
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
 }
@@ -87,7 +89,8 @@ export interface AuthorityGiven {
 export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
 
 /** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
-export async function composeAuthority({ world, settings, store, masterKey, limits: overrides }: AuthorityGiven) {
+export async function composeAuthority(given: AuthorityGiven) {
+  const { world, settings, store, masterKey, wakeUps = wakeUpsWithinProcess(), limits: overrides } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -104,7 +107,6 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   await buckets.prepare();
   await keys.prepare();
 
-  const wakeUps = wakeUpsWithinProcess();
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const tokens = new Tokens({ store, keys, buckets, users, clients, revocation, events, clock, random, issuer });

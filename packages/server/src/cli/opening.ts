@@ -1,6 +1,7 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
+import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
 import {
   defaultJournalFolder,
@@ -132,14 +133,15 @@ export function authorityOver(given: {
   masterKey: Uint8Array;
   log: Log;
   mailTransport?: MailTransport;
+  wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, wakeUps, onJobError = () => {} } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({ world, settings, store, masterKey });
+  return composeAuthority({ world, settings, store, masterKey, ...(wakeUps && { wakeUps }) });
 }
 
 const NO_MAILS: MailTransport = {

@@ -26,6 +26,7 @@ import { rememberIdentity } from './identity.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
+import { wakeUpsOf } from './waking.ts';
 
 /** Steps to undo, last first. */
 type Undo = (() => unknown)[];
@@ -70,8 +71,10 @@ async function bringUp(given: {
   undo.push(() => store.close());
   const mails = mailsOf(settings);
   undo.push(() => mails.close());
+  const wakeUps = wakeUpsOf({ settings, store, log });
+  undo.push(() => wakeUps.close());
   const authority = await authorityOver({
-    ...{ settings, store, masterKey, log, mailTransport: mails.transport },
+    ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
   rememberIdentity(settings);

@@ -117,7 +117,7 @@ export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.
 export { type JournalSince, readJournal } from './journal-reading.ts';
 export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
 export { isMigrated } from './postgres/migrating.ts';
-export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
+export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,
   dropScratchDatabases,
