@@ -52,6 +52,29 @@ describe('settings', () => {
     assert.equal(settings.mailFrom, 'no-reply@login.example');
   });
 
+  test('what wakes other nodes: the store, or NATS without a secret in its URL', () => {
+    assert.deepEqual(read({}).wakeUps, { kind: 'store' });
+    const files = { 'nats.creds': 'x' };
+    const given = { COUNTERSIGN_NATS_URL: 'tls://a.example,tls://b.example:4222' };
+    const nats = { kind: 'nats', url: given.COUNTERSIGN_NATS_URL, caFile: undefined, credentialsFile: 'nats.creds' };
+    assert.deepEqual(read({ ...given, COUNTERSIGN_NATS_CREDENTIALS_FILE: 'nats.creds' }, files).wakeUps, nats);
+    for (const url of [
+      'nats://user:hunter2@a.example',
+      'tls://a.example,nats://user@b.example',
+      'https://a.example',
+      'a.example',
+    ]) {
+      const [found = ''] = problems({ COUNTERSIGN_NATS_URL: url });
+      assert.match(found, /natsCredentialsFile/, url);
+      assert.doesNotMatch(found, /hunter2/);
+    }
+    assert.match(problems({ ...given, COUNTERSIGN_NATS_CA_FILE: 'none.pem' })[0] ?? '', /cannot be read/);
+    assert.match(
+      problems({ COUNTERSIGN_NATS_CREDENTIALS_FILE: 'nats.creds' }, files)[0] ?? '',
+      /of no use without natsUrl/,
+    );
+  });
+
   test('DP-01 production without what it needs says everything at once', () => {
     const found = problems({ COUNTERSIGN_MODE: 'production' });
     for (const name of ['issuer', 'smtpUrl', 'tlsCertificateFile', 'tlsKeyFile']) {

@@ -105,6 +105,20 @@ describe('who comes back', () => {
     assert.deepEqual(told(deliveries, 'a'), ['hello 0 resumed', 'token t1 @0', 'token t2 @4', 'echo n2 @4']);
   });
 
+  test('from beyond what is open here, as another node told it, takes nothing from those who are here', () => {
+    const { log, open, round, rounds, begin } = start();
+    open('here');
+    round();
+    log.add({ cursor: 7 });
+    rounds.end(begin(), log.read(seenUpTo(0), { open: [6] }));
+    log.add({ cursor: 6 });
+    open('a', { resume: { epoch: 1, cursor: 6 } });
+    assert.deepEqual(begin().after, seenUpTo(5));
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'here'), ['token t2 @5']);
+    assert.deepEqual(told(deliveries, 'a'), ['hello 6 resumed', 'token t1 @6', 'echo n2 @7']);
+  });
+
   test('with a cursor that the read did not go back to begins anew', () => {
     const { log, rounds, open, begin, round } = start();
     for (let row = 0; row < 5; row++) log.add();
