@@ -18,11 +18,10 @@ describe('timers', () => {
       running--;
       throw new Error('one step failed');
     });
-    await wait(40);
+    while (steps < 3) await wait(5);
     timer.stop();
     const stoppedAt = steps;
     await wait(20);
-    assert.ok(steps >= 2);
     assert.equal(steps, stoppedAt);
     assert.equal(most, 1);
     assert.equal(errors.length, steps);
