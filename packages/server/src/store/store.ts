@@ -107,7 +107,11 @@ export type JournalEntry =
 
 export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
-export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
+export { StoreFenced, StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
+export type { ExportedRow } from './export-reading.ts';
+export { abandonExport, type ExportResult, exportStore } from './exporting.ts';
+export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fence.ts';
+export { type ImportResult, importStore } from './importing.ts';
 export { type JournalSince, readJournal } from './journal-reading.ts';
 export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
