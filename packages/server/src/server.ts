@@ -44,6 +44,9 @@ import { InvalidationLog, Revocation, wakeUpsWithinProcess } from './revocation/
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
+import { lookAtStore } from './standing/job.ts';
+import { requireStanding } from './standing/routes.ts';
+import { LOOK_MS, type Memory, Standing } from './standing/standing.ts';
 import type { Store } from './store/store.ts';
 import { sweepTokens } from './tokens/job.ts';
 import { Tokens } from './tokens/tokens.ts';
@@ -81,13 +84,25 @@ export interface AuthorityGiven {
   masterKey: Uint8Array;
   /** Other numbers for some limits, as a test or a benchmark needs them. */
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
+  /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
+  memory?: Memory;
 }
 
 /** Every part of an authority, by its name. */
 export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
 
-/** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
-export async function composeAuthority({ world, settings, store, masterKey, limits: overrides }: AuthorityGiven) {
+/**
+ * The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key, StoreRefusal where the
+ * store must not be served from
+ */
+export async function composeAuthority({
+  world,
+  settings,
+  store,
+  masterKey,
+  limits: overrides,
+  memory,
+}: AuthorityGiven) {
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -101,6 +116,12 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const clients = new Clients({ store, events, buckets, limits, clock, random });
   const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
   const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
+  const invalidations = new InvalidationLog(store);
+  const standing = new Standing({
+    ...{ store, invalidations, memory, log, stopwatch },
+    onEpoch: () => keys.reload(),
+  });
+  await standing.requireGood();
   await buckets.prepare();
   await keys.prepare();
 
@@ -130,7 +151,6 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   const introspection = new Introspection({ tokens, handles, events, limits, store, clock });
 
   const forwardAuth = new ForwardAuth({ tokens });
-  const invalidations = new InvalidationLog(store);
   const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
   const alarms = new Alarms({ store, events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
@@ -147,6 +167,7 @@ export async function composeAuthority({ world, settings, store, masterKey, limi
   return {
     ...{ world, settings, store, sealer, limits, events, users, clients, keys, buckets, mail, revocation, sessions },
     ...{ tokens, identity, grants, authorization, login, introspection, push, alarms, cleartext, forwardAuth },
+    standing,
   };
 }
 
@@ -173,7 +194,7 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies, forwardAuthProxies = [] } = settings;
-  const { authorization, login, introspection, push, identity, cleartext } = authority;
+  const { authorization, login, introspection, push, identity, cleartext, standing } = authority;
   let isAccepting = true;
 
   const http = createHttp({
@@ -187,6 +208,15 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     },
   });
   const app = http.app();
+  app.route(
+    '/',
+    healthRoutes({
+      isAccepting: () => isAccepting && standing.isGood,
+      isKeyed: () => keys.isReady(),
+      readStore: () => store.assertUsable(),
+    }),
+  );
+  app.use(requireStanding(standing)); // for all that follow
   app.route('/', discoveryRoutes({ keys, issuer }));
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
@@ -206,14 +236,6 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     }),
   );
   if (mailbox) app.route('/', mailboxRoutes({ mailbox, organizationName }));
-  app.route(
-    '/',
-    healthRoutes({
-      isAccepting: () => isAccepting,
-      isKeyed: () => keys.isReady(),
-      readStore: () => store.assertUsable(),
-    }),
-  );
   app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
 
   const running: RunningTimer[] = [];
@@ -227,6 +249,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       isAccepting = false;
       for (const timer of running) timer.stop();
       push.stop();
+      standing.remember();
       // What is counted and not yet written would be lost with this process.
       countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
     },
@@ -244,21 +267,25 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
  * for ever; a step that finds nothing costs some microseconds.
  */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events, introspection } = authority;
+  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events, introspection, standing } =
+    authority;
   const { timers } = authority.world;
+  const every = (intervalMs: number, step: () => unknown) =>
+    timers.every(intervalMs, () => (standing.isGood ? step() : undefined));
   return [
-    timers.every(250, () => sendMails(mail)),
-    timers.every(500, () => tellAlarms(alarms)),
-    timers.every(1_000, () => rotateKeys(keys)),
-    timers.every(1_000, () => countEvidence(introspection)),
-    timers.every(500, () => sweepTokens(tokens)),
-    timers.every(500, () => eraseResponses(grants)),
-    timers.every(500, () => sweepInvalidations(revocation)),
-    timers.every(500, () => sweepEvents(events)),
-    timers.every(1_000, () => sweepGrants(grants)),
-    timers.every(1_000, () => sweepSessions(sessions)),
-    timers.every(1_000, () => sweepLinks(login)),
-    timers.every(1_000, () => sweepMails(mail)),
+    timers.every(LOOK_MS, () => lookAtStore(standing)),
+    every(250, () => sendMails(mail)),
+    every(500, () => tellAlarms(alarms)),
+    every(1_000, () => rotateKeys(keys)),
+    every(1_000, () => countEvidence(introspection)),
+    every(500, () => sweepTokens(tokens)),
+    every(500, () => eraseResponses(grants)),
+    every(500, () => sweepInvalidations(revocation)),
+    every(500, () => sweepEvents(events)),
+    every(1_000, () => sweepGrants(grants)),
+    every(1_000, () => sweepSessions(sessions)),
+    every(1_000, () => sweepLinks(login)),
+    every(1_000, () => sweepMails(mail)),
   ];
 }
 

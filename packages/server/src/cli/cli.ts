@@ -14,6 +14,7 @@ import { alarmCommands } from './alarms.ts';
 import { clientCommands } from './clients.ts';
 import { grantCommands } from './grants.ts';
 import { keyCommands } from './keys.ts';
+import { movingCommands } from './moving.ts';
 import { printable } from './output.ts';
 import { type Failure, failureOf } from './refusals.ts';
 import { sidecarCommand } from './sidecar.ts';
@@ -31,6 +32,7 @@ const COMMANDS = [
   keyCommands,
   alarmCommands,
   storeCommands,
+  movingCommands,
 ];
 
 const DONE = 0;

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
+import type { Memory } from '../standing/standing.ts';
 import { openSqliteStore, type SqliteStore } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder, readText } from '../world/files.ts';
@@ -34,13 +35,7 @@ export function settingsOf(terminal: Terminal): Settings {
  */
 export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened) => Promise<T>): Promise<T> {
   const settings = settingsOf(terminal);
-  if (!hasDatabase(settings.dataFolder)) {
-    throw new CommandRefused(
-      'no_database',
-      `There is no database in ${settings.dataFolder} that this user can see. Check COUNTERSIGN_DATA_FOLDER (dataFolder), the folder ` +
-        'and the user this was called in and by, or make one with: countersign migrate',
-    );
-  }
+  requireDatabase(settings);
   requireSameIdentity(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const masterKey = masterKeyOf(settings);
@@ -75,6 +70,21 @@ export function openStore(settings: Settings): SqliteStore {
   return openSqliteStore({ dataFolder, clock: systemClock, journal });
 }
 
+/** The embedded store of a data folder that has one. @throws CommandRefused `no_database` */
+export function openDataFolder(settings: Settings): SqliteStore {
+  requireDatabase(settings);
+  return openStore(settings);
+}
+
+function requireDatabase({ dataFolder }: Settings): void {
+  if (hasDatabase(dataFolder)) return;
+  throw new CommandRefused(
+    'no_database',
+    `There is no database in ${dataFolder} that this user can see. Check COUNTERSIGN_DATA_FOLDER (dataFolder), the folder ` +
+      'and the user this was called in and by, or make one with: countersign migrate',
+  );
+}
+
 /** The parts over any store. A command sends no mails: what it causes waits in the queue for the server. */
 export function authorityOver(given: {
   settings: Settings;
@@ -83,13 +93,15 @@ export function authorityOver(given: {
   log: Log;
   mailTransport?: MailTransport;
   onJobError?: (error: unknown) => void;
+  /** Of the server: a command does not judge whether the store is an older one. */
+  memory?: Memory;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, memory } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({ world, settings, store, masterKey });
+  return composeAuthority({ world, settings, store, masterKey, ...(memory && { memory }) });
 }
 
 const NO_MAILS: MailTransport = {

@@ -23,6 +23,7 @@ import { systemRandom } from '../world/random.ts';
 import { banner } from './banner.ts';
 import { hasDatabase, holdDataFolder } from './data-folder.ts';
 import { rememberIdentity } from './identity.ts';
+import { memoryIn } from './memory.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
@@ -71,7 +72,7 @@ async function bringUp(given: {
   const mails = mailsOf(settings);
   undo.push(() => mails.close());
   const authority = await authorityOver({
-    ...{ settings, store, masterKey, log, mailTransport: mails.transport },
+    ...{ settings, store, masterKey, log, mailTransport: mails.transport, memory: memoryIn(dataFolder) },
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
   rememberIdentity(settings);
