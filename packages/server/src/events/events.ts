@@ -17,6 +17,7 @@ import {
   insertEvent,
   listAlarms,
   selectAlarmsAfter,
+  selectNewestAtMs,
   selectNewestId,
 } from './table.ts';
 
@@ -133,6 +134,11 @@ export class Events {
   /** Records an event that is true by itself (a refusal that rings changes nothing else). */
   async record(event: NewEvent): Promise<void> {
     await this.#store.write((tx) => this.append(tx, event));
+  }
+
+  /** When the newest event happened; undefined where there is none. */
+  newestAtMs(): Promise<number | undefined> {
+    return selectNewestAtMs(this.#store.read);
   }
 
   /** Newest alarms first. `limit` at most 1,000. */

@@ -112,7 +112,7 @@ export type { ExportedRow } from './export-reading.ts';
 export { abandonExport, type ExportResult, exportStore } from './exporting.ts';
 export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fence.ts';
 export { type ImportResult, importStore } from './importing.ts';
-export { type JournalSince, readJournal } from './journal-reading.ts';
+export { type JournalSince, journalOfNodes, type Replayable, readJournal } from './journal-reading.ts';
 export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,
@@ -123,6 +123,7 @@ export {
   type ScratchStore,
 } from './postgres/scratch.ts';
 export { type RestoredCopy, type RestoreResult, restoreDatabase } from './restore.ts';
+export { setRestorePoint } from './restore-point.ts';
 export {
   DATABASE_FILE,
   defaultJournalFolder,
