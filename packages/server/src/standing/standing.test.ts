@@ -4,8 +4,8 @@ import { openStore } from '../testing/testing.ts';
 import { requireStanding } from './routes.ts';
 import { LOOK_MS, MAX_LOOK_AGE_MS, type Memory, type Seen, Standing } from './standing.ts';
 
-function setup(t: TestContext, remembered?: Seen) {
-  const opened = openStore();
+async function setup(t: TestContext, remembered?: Seen) {
+  const opened = await openStore();
   t.after(() => opened.close());
   const { store } = opened;
   const log = { epoch: 3, head: 7 };
@@ -49,7 +49,7 @@ function setup(t: TestContext, remembered?: Seen) {
 }
 
 test('a store that falls behind what was seen of it is not served from, until its epoch rises', async (t) => {
-  const { standing, log, lines, epochs, pass } = setup(t);
+  const { standing, log, lines, epochs, pass } = await setup(t);
   await standing.requireGood();
   const after = async (change: Partial<Seen>) => {
     Object.assign(log, change);
@@ -69,16 +69,16 @@ test('a store that falls behind what was seen of it is not served from, until it
 });
 
 test('a node remembers across its restarts, and starts on no older copy', async (t) => {
-  const { standing } = setup(t, { epoch: 3, head: 8 });
+  const { standing } = await setup(t, { epoch: 3, head: 8 });
   await assert.rejects(standing.requireGood(), { code: 'store_behind', message: /countersign restore-point/ });
-  const { standing: of } = setup(t, { epoch: 4, head: 0 });
+  const { standing: of } = await setup(t, { epoch: 4, head: 0 });
   await assert.rejects(of.requireGood(), { code: 'store_behind' });
-  const same = setup(t, { epoch: 3, head: 7 });
+  const same = await setup(t, { epoch: 3, head: 7 });
   await same.standing.requireGood();
 });
 
 test('what was seen is written down now and then, at once where the epoch rose, and at a stop', async (t) => {
-  const { standing, log, written, pass } = setup(t);
+  const { standing, log, written, pass } = await setup(t);
   await standing.requireGood();
   assert.deepEqual(written, [], 'a start that is refused later changes nothing');
   await standing.look();
@@ -101,7 +101,7 @@ test('what was seen is written down now and then, at once where the epoch rose, 
 });
 
 test('a fence is seen, by whatever name, and a raised epoch behind it is not taken for good', async (t) => {
-  const { standing, log, fence, epochs } = setup(t);
+  const { standing, log, fence, epochs } = await setup(t);
   await standing.requireGood();
   for (const kind of ['leaving', 'arriving', 'restoring']) {
     await fence(kind);
@@ -118,7 +118,7 @@ test('a fence is seen, by whatever name, and a raised epoch behind it is not tak
 });
 
 test('after a pause nothing is answered before a new look, and a store that is away decides nothing', async (t) => {
-  const { standing, fence, pass, goAway } = setup(t);
+  const { standing, fence, pass, goAway } = await setup(t);
   await standing.requireGood();
   await fence('leaving');
   assert.equal(await standing.trouble(), undefined, 'the last look is fresh');

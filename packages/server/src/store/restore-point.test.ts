@@ -6,7 +6,7 @@ import { putUpFence, readFence } from './fence.ts';
 import { setRestorePoint } from './restore-point.ts';
 
 test('a restore point is settled behind a fence, and its epoch is above all that can have been seen', async (t) => {
-  const { store, clock, close } = openStore();
+  const { store, clock, close } = await openStore();
   t.after(close);
   const set = (settle: (epoch: number) => Promise<unknown>, aboveEpoch = 0) =>
     setRestorePoint({ store, clock, random: systemRandom, aboveEpoch, settle });
@@ -24,7 +24,7 @@ test('a restore point is settled behind a fence, and its epoch is above all that
 });
 
 test('broken off, it stays fenced until it is set again', async (t) => {
-  const { store, clock, close } = openStore();
+  const { store, clock, close } = await openStore();
   t.after(close);
   const set = (settle: () => Promise<void>) =>
     setRestorePoint({ store, clock, random: systemRandom, aboveEpoch: 0, settle });
