@@ -88,6 +88,7 @@ answerCalls(
   async () => {
     server.stopAccepting();
     await listener.close(1_000);
+    await server.stopJobs();
     await store.close();
   },
 );

@@ -204,7 +204,7 @@ test('a token that is bound to a key is refused: its proof is for a request that
     scope: ['accounts:read'],
     confirmation: { jkt: 'A'.repeat(43) },
   });
-  await store.write((tx) => tokens.record(tx, prepared));
+  await store.commit(tokens.recording(prepared));
   const answered = await ask(`Bearer ${prepared.token}`);
   assert.equal(answered.status, 401);
   assert.equal(codeOf(answered), 'unauthorized.bad_access_token.bound');

@@ -5,7 +5,7 @@
 export const LEVELS: readonly (readonly string[])[] = [
   ['world'],
   ['config', 'oauth', 'store', 'sealing', 'limits'],
-  ['http', 'events', 'buckets'],
+  ['http', 'events', 'buckets', 'leases'],
   ['users', 'clients', 'keys', 'mail'],
   ['revocation', 'sessions'],
   ['tokens'],

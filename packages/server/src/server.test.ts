@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
+import { Leases } from './leases/leases.ts';
 import { composeServer } from './server.ts';
-import type { Transaction } from './store/store.ts';
+import type { Act, Transaction } from './store/store.ts';
 import { AUDIENCE, claimsOf, HOME, openAuthority, START_MS } from './testing/testing.ts';
 
 /** More in one minute than a busy authority ends: a hundred logins a second. */
@@ -11,6 +12,8 @@ const MINUTE_MS = 60_000;
 const opened = await openAuthority();
 after(opened.close);
 const { authority, store } = opened;
+/** Stands still, and with it the leases. */
+const stopwatch = { monotonicMs: () => 0 };
 
 /** Ids of rows in order of their making, as all ids are. */
 const numbered = (prefix: string, number: number) => `${prefix}_${String(number).padStart(22, '0')}`;
@@ -22,8 +25,11 @@ function jobsOf(): { intervalMs: number; step: () => unknown }[] {
     jobs.push({ intervalMs, step });
     return { stop: () => {} };
   };
+  const { log } = authority.world;
   const world = { ...authority.world, timers: { ...authority.world.timers, every } };
-  composeServer({ ...authority, world }, undefined).startJobs();
+  // A node of its own each time, by the one name: it takes over whatever the one before it held.
+  const leases = new Leases({ ...{ store, clock: opened.clock, random: opened.random, log }, stopwatch, node: 'node' });
+  composeServer({ ...authority, world, leases }, undefined).startJobs();
   return jobs;
 }
 
@@ -103,4 +109,61 @@ test('a server that stops first writes down the forgeries that it only counted',
     counted.reduce((sum, occurrences) => sum + occurrences, 0),
     42,
   );
+});
+
+test('every write of a job asks for its lease in its own commit', async () => {
+  const { client } = await opened.addClient();
+  const { user, session } = await opened.addUser('grace@example.com');
+  await opened.obtainTokens({ client, user, session });
+  await authority.events.record({ type: 'alarm.cleartext' });
+  opened.clock.pass(400 * 86_400_000);
+  const giveUpAtMs = opened.clock.now() + MINUTE_MS;
+  await store.write((tx) => authority.mail.enqueue(tx, { to: '', subject: '', text: '', html: '', giveUpAtMs }));
+  const write = store.write.bind(store);
+  const commit = store.commit.bind(store);
+  let first: string[] = [];
+  mock.method(store, 'write', (work: (tx: Transaction) => Promise<unknown>) =>
+    write((tx) => {
+      let isFirst = true;
+      const note = (text: string) => {
+        if (isFirst) first.push(text);
+        isFirst = false;
+      };
+      const noting: Transaction = {
+        run: (text, ...values) => {
+          note(text);
+          return tx.run(text, ...values);
+        },
+        all: (text, ...values) => {
+          note(text);
+          return tx.all(text, ...values);
+        },
+        get: (text, ...values) => {
+          note(text);
+          return tx.get(text, ...values);
+        },
+        do: (act) => {
+          note(act.steps[0]?.text ?? '');
+          return tx.do(act);
+        },
+        ...{ journal: tx.journal.bind(tx), afterCommit: tx.afterCommit.bind(tx) },
+      };
+      return work(noting);
+    }),
+  );
+  mock.method(store, 'commit', (act: Act) => {
+    first.push(act.steps[0]?.text ?? '');
+    return commit(act);
+  });
+  const [beat, ...jobs] = jobsOf();
+  await beat?.step();
+  let writing = 0;
+  for (const { step } of jobs) {
+    first = [];
+    await step();
+    if (first.length > 0) writing++;
+    for (const text of first) assert.match(text, /^UPDATE lease SET number = number WHERE/);
+  }
+  mock.restoreAll();
+  assert.equal(writing, 11, 'of the steps, those of all jobs wrote');
 });

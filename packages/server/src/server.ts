@@ -28,8 +28,9 @@ import { identityRoutes } from './identity/routes.ts';
 import { HandleNames, Introspection } from './introspection/introspection.ts';
 import { countEvidence } from './introspection/job.ts';
 import { introspectionRoutes } from './introspection/routes.ts';
-import { rotateKeys } from './keys/job.ts';
+import { reloadKeys, rotateKeys } from './keys/job.ts';
 import { Keys } from './keys/keys.ts';
+import { type Job, Leases } from './leases/leases.ts';
 import { type Limit, type LimitName, Limits } from './limits/limits.ts';
 import { sweepLinks } from './login/job.ts';
 import { Login, type SessionFollowers } from './login/login.ts';
@@ -82,6 +83,8 @@ export interface AuthorityGiven {
   settings: AuthoritySettings;
   store: Store;
   masterKey: Uint8Array;
+  /** What this node is called among those that share the store; no two that run may have one name. Drawn if absent. */
+  node?: string;
   /** Other numbers for some limits, as a test or a benchmark needs them. */
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
   /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
@@ -95,19 +98,14 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
  * The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key, StoreRefusal where the
  * store must not be served from
  */
-export async function composeAuthority({
-  world,
-  settings,
-  store,
-  masterKey,
-  limits: overrides,
-  memory,
-}: AuthorityGiven) {
+export async function composeAuthority(given: AuthorityGiven) {
+  const { world, settings, store, masterKey, node, limits: overrides, memory } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
   const sealer = new Sealer({ masterKey, random });
   const limits = new Limits({ clock, random, ...(overrides && { overrides }) });
+  const leases = new Leases({ store, clock, stopwatch, random, log, ...(node !== undefined && { node }) });
   const events = new Events({ store, clock, random });
 
   const buckets = new Buckets({ store, sealer, clock, random, onForeignRow: (row) => void tellForeignRow(row) });
@@ -137,10 +135,10 @@ export async function composeAuthority({
   });
   const authorization = new Authorization({ store, clients, keys, sealer, buckets, codes: grants, clock, issuer });
   const followers: SessionFollowers = {
-    async sessionEnded(tx, ended) {
+    async sessionEnding(sql, ended) {
       const isSameUser = ended.kind === 'replaced' && ended.byUserId === ended.userId;
-      if (!isSameUser) return grants.endOfSession(tx, ended.sessionId);
-      await grants.moveToSession(tx, { fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
+      if (!isSameUser) return grants.endingOfSession(sql, ended.sessionId);
+      return grants.movingToSession({ fromSessionId: ended.sessionId, toSessionId: ended.bySessionId });
     },
   };
   const login = new Login({
@@ -152,7 +150,7 @@ export async function composeAuthority({
 
   const forwardAuth = new ForwardAuth({ tokens });
   const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
-  const alarms = new Alarms({ store, events, log });
+  const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 
   /** A row in the database that this authority did not write: somebody else can write there. */
@@ -165,7 +163,22 @@ export async function composeAuthority({
   }
 
   return {
-    ...{ world, settings, store, sealer, limits, events, users, clients, keys, buckets, mail, revocation, sessions },
+    ...{
+      world,
+      settings,
+      store,
+      sealer,
+      limits,
+      leases,
+      events,
+      users,
+      clients,
+      keys,
+      buckets,
+      mail,
+      revocation,
+      sessions,
+    },
     ...{ tokens, identity, grants, authorization, login, introspection, push, alarms, cleartext, forwardAuth },
     standing,
   };
@@ -181,10 +194,12 @@ export interface Server {
   refusalHeaders: Readonly<Record<string, string>>;
   /** Every method and path that has an answer of its own, as the router knows them. */
   routes: readonly { method: string; path: string }[];
-  /** Runs the jobs from now on. */
+  /** Takes part in the jobs from now on. */
   startJobs(): void;
   /** Readiness goes off; jobs stop after their running step; streams end. */
   stopAccepting(): void;
+  /** Fulfils, within seconds, when this node has given its jobs back: before the store closes. Never rejects. */
+  stopJobs(): Promise<void>;
 }
 
 /** Paths that people open in a browser: over plain http only these are redirected. */
@@ -192,7 +207,7 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 
 /** Puts routes and jobs around the parts. Opens no socket and starts nothing. `mailbox`: shows its mails at /dev/mailbox. */
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
-  const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store } = authority;
+  const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store, leases } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies, forwardAuthProxies = [] } = settings;
   const { authorization, login, introspection, push, identity, cleartext, standing } = authority;
   let isAccepting = true;
@@ -248,11 +263,14 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     stopAccepting() {
       isAccepting = false;
       for (const timer of running) timer.stop();
+      // At once, so that other nodes go on with the jobs while this one still answers what it was asked.
+      void leases.stop();
       push.stop();
       standing.remember();
       // What is counted and not yet written would be lost with this process.
       countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
     },
+    stopJobs: () => leases.stop(),
   };
 }
 
@@ -262,30 +280,41 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
   return [...new Map(routes.map((route) => [`${route.method} ${route.path}`, route])).values()];
 }
 
-/**
- * Every job and how often it takes a step. What a sweep removes in that time is more than can come in it, or its table would grow
- * for ever; a step that finds nothing costs some microseconds.
- */
+/** What runs on every node, and the jobs, each of which one node does. Returns the former; the jobs are the leases'. */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events, introspection, standing } =
-    authority;
+  const { keys, introspection, leases, standing } = authority;
   const { timers } = authority.world;
-  const every = (intervalMs: number, step: () => unknown) =>
-    timers.every(intervalMs, () => (standing.isGood ? step() : undefined));
+  // Over a store that nobody is served from nothing is done, either: an older copy would have its mails sent once more.
+  const whileGood: Timers = {
+    every: (intervalMs, step) => timers.every(intervalMs, () => (standing.isGood ? step() : undefined)),
+  };
+  leases.start(jobsOf(authority), whileGood);
   return [
     timers.every(LOOK_MS, () => lookAtStore(standing)),
-    every(250, () => sendMails(mail)),
-    every(500, () => tellAlarms(alarms)),
-    every(1_000, () => rotateKeys(keys)),
-    every(1_000, () => countEvidence(introspection)),
-    every(500, () => sweepTokens(tokens)),
-    every(500, () => eraseResponses(grants)),
-    every(500, () => sweepInvalidations(revocation)),
-    every(500, () => sweepEvents(events)),
-    every(1_000, () => sweepGrants(grants)),
-    every(1_000, () => sweepSessions(sessions)),
-    every(1_000, () => sweepLinks(login)),
-    every(1_000, () => sweepMails(mail)),
+    whileGood.every(1_000, () => reloadKeys(keys)),
+    // What this process counted is in no other.
+    whileGood.every(1_000, () => countEvidence(introspection)),
+  ];
+}
+
+/**
+ * Every job and how often it takes a step. What a sweep removes in that time is more than can come in it, or its table would grow
+ * for ever: of tokens, invalidations and events several thousand rows a second.
+ */
+function jobsOf(authority: Authority): Job[] {
+  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events } = authority;
+  return [
+    { name: 'send-mails', intervalMs: 250, step: (held) => sendMails(mail, held) },
+    { name: 'tell-alarms', intervalMs: 500, step: (held) => tellAlarms(alarms, held) },
+    { name: 'rotate-keys', intervalMs: 1_000, step: (held) => rotateKeys(keys, held) },
+    { name: 'sweep-tokens', intervalMs: 250, step: (held) => sweepTokens(tokens, held) },
+    { name: 'erase-responses', intervalMs: 250, step: (held) => eraseResponses(grants, held) },
+    { name: 'sweep-invalidations', intervalMs: 250, step: (held) => sweepInvalidations(revocation, held) },
+    { name: 'sweep-events', intervalMs: 250, step: (held) => sweepEvents(events, held) },
+    { name: 'sweep-grants', intervalMs: 1_000, step: (held) => sweepGrants(grants, held) },
+    { name: 'sweep-sessions', intervalMs: 1_000, step: (held) => sweepSessions(sessions, held) },
+    { name: 'sweep-links', intervalMs: 1_000, step: (held) => sweepLinks(login, held) },
+    { name: 'sweep-mails', intervalMs: 1_000, step: (held) => sweepMails(mail, held) },
   ];
 }
 

@@ -140,6 +140,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     async close() {
       server.stopAccepting();
       await listeners.close();
+      await server.stopJobs();
       await store.close();
       if (options.dataFolder !== undefined) return;
       await remove();

@@ -1,34 +1,27 @@
 /**
  * Alarms: the outlet that tells operators. Reads alarm events after they are committed and writes one structured line each; more
- * sinks join here. Owns its place in the events (table `outlet`); leaves what rings to the domains that see it.
+ * sinks join here. Owns no table: events/ keeps what is untold. Leaves what rings to the domains that see it.
  *
- * At least once: the place is saved after the lines are written, so a crash repeats a line rather than lose it.
+ * At least once: an alarm counts as told after its line is written, so a crash repeats a line rather than lose it.
  */
 import type { Events, RecordedEvent } from '../events/events.ts';
-import type { Store } from '../store/store.ts';
+import type { Writes } from '../store/store.ts';
 import type { Log } from '../world/log.ts';
-import { readUpTo, saveReadUpTo } from './table.ts';
-
-const OUTLET = 'alarm-log';
 
 export class Alarms {
-  readonly #store: Store;
-  readonly #events: Events;
+  readonly #events: Pick<Events, 'untoldAlarms' | 'markTold'>;
   readonly #log: Log;
 
-  constructor(given: { store: Store; events: Events; log: Log }) {
-    this.#store = given.store;
+  constructor(given: { events: Pick<Events, 'untoldAlarms' | 'markTold'>; log: Log }) {
     this.#events = given.events;
     this.#log = given.log;
   }
 
   /** One bounded step: writes the next alarms to the log. */
-  async step(limit: number): Promise<{ told: number }> {
-    const after = await readUpTo(this.#store.read, OUTLET);
-    const alarms = await this.#events.alarmsAfter(after, limit);
+  async step(limit: number, writes?: Writes): Promise<{ told: number }> {
+    const alarms = await this.#events.untoldAlarms(limit);
     for (const alarm of alarms) this.#tell(alarm);
-    const last = alarms.at(-1);
-    if (last) await this.#store.write((tx) => saveReadUpTo(tx, OUTLET, last.id));
+    await this.#events.markTold(alarms, writes);
     return { told: alarms.length };
   }
 

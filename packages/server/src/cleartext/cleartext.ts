@@ -18,7 +18,7 @@ import type { Limits } from '../limits/limits.ts';
 import { LINK_COOKIE, type Login } from '../login/login.ts';
 import { OAuthError } from '../oauth/oauth.ts';
 import { SESSION_COOKIE, type Session, type Sessions } from '../sessions/sessions.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import { joinedActs, type Store, type Transaction } from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 
 /** Names of the cookies that are looked at, without their `__Host-` prefix. */
@@ -161,8 +161,8 @@ export class Cleartext {
       userId: session.userId,
       tokenId: session.id,
       takeBack: async (tx) => {
-        await this.#sessions.end(tx, session);
-        await this.#grants.endOfSession(tx, session.id);
+        const grants = await this.#grants.endingOfSession(tx, session.id);
+        await tx.do(joinedActs(this.#sessions.ending(session), grants));
       },
     };
   }

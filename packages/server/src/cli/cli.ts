@@ -13,6 +13,7 @@ import { readText } from '../world/files.ts';
 import { alarmCommands } from './alarms.ts';
 import { clientCommands } from './clients.ts';
 import { grantCommands } from './grants.ts';
+import { jobCommands } from './jobs.ts';
 import { keyCommands } from './keys.ts';
 import { movingCommands } from './moving.ts';
 import { printable } from './output.ts';
@@ -31,6 +32,7 @@ const COMMANDS = [
   tokenCommands,
   keyCommands,
   alarmCommands,
+  jobCommands,
   storeCommands,
   movingCommands,
 ];

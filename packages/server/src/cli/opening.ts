@@ -95,13 +95,18 @@ export function authorityOver(given: {
   onJobError?: (error: unknown) => void;
   /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
+  node?: string;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, memory } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, memory, node } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({ world, settings, store, masterKey, ...(memory && { memory }) });
+  return composeAuthority({
+    ...{ world, settings, store, masterKey },
+    ...(memory && { memory }),
+    ...(node !== undefined && { node }),
+  });
 }
 
 const NO_MAILS: MailTransport = {

@@ -2,13 +2,14 @@
  * `countersign start`: the server, from its settings to its exit code.
  *
  *     settings → data folder held → master key → store → authority → certificate → listeners → jobs → ready
- *     stop: not ready any more → listeners close, requests under way are finished → store closes → folder given back → 0
+ *     stop: not ready any more, jobs given back → listeners close, requests under way are finished → store closes → folder given back → 0
  *
  * Whatever fails on the way up is undone in reverse order, and says what to do.
  */
 import { X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Settings } from '../config/config.ts';
+import { ONLY_NODE } from '../leases/leases.ts';
 import { DevelopmentMailbox } from '../mail/mail.ts';
 import { composeServer, type Server } from '../server.ts';
 import { systemClock } from '../world/clock.ts';
@@ -72,12 +73,14 @@ async function bringUp(given: {
   const mails = mailsOf(settings);
   undo.push(() => mails.close());
   const authority = await authorityOver({
-    ...{ settings, store, masterKey, log, mailTransport: mails.transport, memory: memoryIn(dataFolder) },
+    ...{ settings, store, masterKey, log, mailTransport: mails.transport, node: ONLY_NODE },
+    memory: memoryIn(dataFolder),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
   rememberIdentity(settings);
   const server = composeServer(authority, mails.mailbox);
   const tls = await certificateOf(settings, log);
+  undo.push(() => server.stopJobs());
   await listenOn({ settings, server, tls, undo });
   server.startJobs();
   const readyInMs = terminal.uptimeMs();

@@ -12,12 +12,13 @@ import type { Events } from '../events/events.ts';
 import type { Authorization } from '../http/http.ts';
 import type { Limits } from '../limits/limits.ts';
 import { OAuthError } from '../oauth/oauth.ts';
-import type { Sql, Store, Transaction } from '../store/store.ts';
+import type { Sql, Step, Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { type PresentedClient, presentedClient } from './presented.ts';
 import { checkRegistration, type Registration } from './registration.ts';
 import {
+  askingInForce,
   expireSecrets,
   insertClient,
   insertSecret,
@@ -29,7 +30,6 @@ import {
   selectClients,
   selectOrigins,
   selectSecrets,
-  selectStanding,
 } from './table.ts';
 
 export {
@@ -139,11 +139,11 @@ export class Clients {
   }
 
   /**
-   * The marks on a client, for what must not change between its authentication and a commit. They change while the rest of the
-   * row, proven when it authenticated, stays as it was registered.
+   * Asks, for an act of a client that authenticated before it, whether that still holds: the client is in force, and what was issued
+   * to it at `sinceMs` is alive. Only these marks change; the rest of the row stays as it was registered.
    */
-  async standing(tx: Transaction, id: string): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
-    return selectStanding(tx, id);
+  askingInForce(id: string, sinceMs: number): Step {
+    return askingInForce(id, sinceMs);
   }
 
   /** Clients by id, after a given one. `limit` at most 1,000. */

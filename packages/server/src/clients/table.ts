@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { AuthMethod, Client, GrantType } from './clients.ts';
 
 /** A client as it is stored, not yet known to be ours. */
@@ -44,15 +44,13 @@ export async function selectClient(sql: Sql, id: string): Promise<StoredClient |
   return row && fromRow(row);
 }
 
-export async function selectStanding(
-  sql: Sql,
-  id: string,
-): Promise<{ disabled: boolean; deadBeforeMs: number } | undefined> {
-  const row = await sql.get<Pick<Row, 'disabled_at_ms' | 'dead_before_ms'>>(
-    'SELECT disabled_at_ms, dead_before_ms FROM client WHERE id = $1',
-    id,
-  );
-  return row && { disabled: row.disabled_at_ms !== null, deadBeforeMs: row.dead_before_ms };
+/** Refused unless what was issued to the client at `sinceMs` is alive. */
+export function askingInForce(id: string, sinceMs: number): Step {
+  return {
+    text: 'SELECT id FROM client WHERE id = $1 AND disabled_at_ms IS NULL AND dead_before_ms < $2',
+    values: [id, sinceMs],
+    must: { rows: 1, why: 'client' },
+  };
 }
 
 export async function selectClients(sql: Sql, page: { after: string; limit: number }): Promise<StoredClient[]> {

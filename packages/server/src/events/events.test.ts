@@ -16,6 +16,7 @@ const rows = (type: string) =>
 
 beforeEach(async () => {
   await store.write((tx) => tx.run('DELETE FROM event'));
+  await store.write((tx) => tx.run('DELETE FROM alarm_untold'));
   events = new Events({ store, clock, random });
   clock.pass(60_000 - (clock.now() % 60_000));
 });
@@ -87,16 +88,93 @@ test('a capped event counts on no row that was taken back', async () => {
   );
 });
 
-test('an outlet that remembers its place misses no alarm: ids rise within a millisecond and when the clock steps back', async () => {
-  let readUpTo = '';
+test('ids of a node rise within a millisecond and when the clock steps back', async () => {
   for (let round = 0; round < 40; round++) {
-    await events.record({ type: 'alarm.replayed', clientId: `client ${round}`, keyId: `key_${round % 4}` });
-    const [next, ...more] = await events.alarmsAfter(readUpTo, 10);
-    assert.equal(next?.clientId, `client ${round}`);
-    assert.deepEqual(more, []);
-    readUpTo = next?.id ?? '';
+    await events.record({ type: 'grant.ended', clientId: `client ${String(round).padStart(2, '0')}` });
     if (round === 20) clock.pass(-3_600_000);
   }
+  const named = await store.read.all<{ client_id: string }>('SELECT client_id FROM event ORDER BY id');
+  assert.deepEqual(
+    named.map(({ client_id }) => client_id),
+    named.map(({ client_id }) => client_id).toSorted(),
+  );
+  clock.pass(3_600_000);
+});
+
+test('every alarm is untold until an outlet says otherwise, whatever node made its id and when', async () => {
+  const behind = { now: () => clock.now() - 60_000 };
+  const other = new Events({ store, clock: behind, random });
+  await events.record({ type: 'alarm.forged', keyId: 'key_1' });
+  const [first] = await events.untoldAlarms(10);
+  assert.equal(first?.keyId, 'key_1');
+  await other.record({ type: 'alarm.forged', keyId: 'key_2' });
+  await events.record({ type: 'grant.ended' });
+  await events.markTold(first ? [first] : []);
+  const left = await events.untoldAlarms(10);
+  assert.deepEqual(
+    left.map(({ keyId }) => keyId),
+    ['key_2'],
+    'sorted before one that was told',
+  );
+  await events.markTold(left);
+  assert.deepEqual(await events.untoldAlarms(10), []);
+  assert.equal((await events.alarms({ limit: 10 })).length, 2);
+});
+
+test('the oldest alarms are told first, as many as are asked for', async () => {
+  for (const keyId of ['key_1', 'key_2', 'key_3']) await events.record({ type: 'alarm.tampered', keyId });
+  assert.deepEqual(
+    (await events.untoldAlarms(2)).map(({ keyId }) => keyId),
+    ['key_1', 'key_2'],
+  );
+});
+
+test('what is counted on a row is told with it and not again', async () => {
+  await flood(CAPPED_ROWS_PER_KEY_AND_MINUTE, 'key_1');
+  await events.markTold(await events.untoldAlarms(100));
+  await flood(5, 'key_1');
+  assert.deepEqual(await events.untoldAlarms(100), []);
+  assert.equal((await rows('alarm.forged')).at(-1)?.occurrences, 6);
+});
+
+test('a flood in parallel is counted as well as one by one', async () => {
+  const sent = CAPPED_ROWS_PER_KEY_AND_MINUTE + 200;
+  const { commits } = store.counts;
+  await Promise.all(Array.from({ length: sent }, () => events.record({ type: 'alarm.forged', keyId: 'key_1' })));
+  const seen = await rows('alarm.forged');
+  assert.equal(seen.length, CAPPED_ROWS_PER_KEY_AND_MINUTE);
+  assert.equal(
+    seen.reduce((sum, { occurrences }) => sum + occurrences, 0),
+    sent,
+  );
+  assert.ok(store.counts.commits - commits < 10, 'what waits for one row is counted together');
+  assert.equal((await events.untoldAlarms(1_000)).length, CAPPED_ROWS_PER_KEY_AND_MINUTE);
+});
+
+test('the row that others count on may be taken back, or come after them', async () => {
+  await flood(CAPPED_ROWS_PER_KEY_AND_MINUTE - 1, 'key_1');
+  const last = events.appending({ type: 'alarm.forged', keyId: 'key_1' });
+  await flood(2, 'key_1');
+  await store.commit(last);
+  const seen = await rows('alarm.forged');
+  assert.equal(seen.length, CAPPED_ROWS_PER_KEY_AND_MINUTE);
+  assert.equal(seen.at(-1)?.occurrences, 3);
+  assert.equal((await events.untoldAlarms(1_000)).length, CAPPED_ROWS_PER_KEY_AND_MINUTE);
+});
+
+test('an act shows by its event that it was done, except where others count on the same row', async () => {
+  const act = events.appending({ type: 'grant.ended' });
+  const found = async () => (await store.read.all(act.evidence?.text ?? '', ...(act.evidence?.values ?? []))).length;
+  assert.equal(await found(), 0);
+  await store.commit(act);
+  assert.equal(await found(), 1);
+  const flooding = Array.from({ length: CAPPED_ROWS_PER_KEY_AND_MINUTE + 2 }, () =>
+    events.appending({ type: 'alarm.forged', keyId: 'key_1' }),
+  );
+  assert.deepEqual(
+    flooding.map(({ evidence }) => evidence !== undefined),
+    flooding.map((_, index) => index < CAPPED_ROWS_PER_KEY_AND_MINUTE - 1),
+  );
 });
 
 test('alarms are read newest first, by type where wanted; other events are none', async () => {

@@ -2,23 +2,26 @@
  * Events: the append-only record of what happened. A domain appends in the transaction that makes the thing true; outlets
  * (alarms now; webhooks and feed later) read afterwards and can neither delay nor break the request.
  *
- * Owns the table `event`, the list of event types with their severities, and the cap on what a stranger can cause. Leaves to the
- * outlets whom to tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones
+ * Owns the tables `event` and `alarm_untold`, the list of event types with their severities, and the cap on what a stranger can cause.
+ * Leaves to the outlets whom to tell. An event is never changed, and forgotten after half a year unless it is an alarm; except that capped ones
  * beyond the cap of their minute are counted on one row (a flood of forgeries must not fill the disk; how many there were must
  * still be true).
  */
-import { createId, idCreatedAtMs } from '@countersign/protocol';
-import type { Store, Transaction } from '../store/store.ts';
+import { createId } from '@countersign/protocol';
+import { type Act, onlyDone, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
+import { CountedTogether } from './counted-together.ts';
 import {
-  countOnOpenRow,
+  countingEvent,
   deleteEventsBefore,
-  insertEvent,
+  findingEvent,
+  insertingEvent,
+  leavingUntold,
   listAlarms,
-  selectAlarmsAfter,
+  removingUntold,
   selectNewestAtMs,
-  selectNewestId,
+  selectUntoldAlarms,
 } from './table.ts';
 
 /** Every type there is. `isCapped`: a stranger can cause as many as he likes, so rows of a minute are bounded. */
@@ -101,39 +104,36 @@ export class Events {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #counters = new Map<string, { minute: number; rows: number; lastRowId: string }>();
+  readonly #counters = new Map<string, Counter>();
+  readonly #counting: CountedTogether;
+  #newestIdMs = 0;
 
   constructor(given: { store: Store; clock: Clock; random: Random }) {
     this.#store = given.store;
     this.#clock = given.clock;
     this.#random = given.random;
+    this.#counting = new CountedTogether((row) => this.#store.commit(this.#appendingTo(row, 'shared')));
   }
 
-  /** Records an event within the transaction that makes it true. */
+  /**
+   * What appends an event, for the act that makes it true. An act is made for one use: each that is made of a capped event counts
+   * towards the cap, so that one which is not done makes the cap come sooner and never later.
+   */
+  appending(event: NewEvent): Act {
+    const { row, use } = this.#rowFor(event);
+    return this.#appendingTo(row, use);
+  }
+
+  /** The same within a transaction. */
   async append(tx: Transaction, event: NewEvent): Promise<void> {
-    const nowMs = this.#clock.now();
-    if (!EVENT_TYPES[event.type].isCapped) return insertEvent(tx, await this.#recorded(tx, event));
-    const counter = [event.type, event.keyId, event.clientId, event.userId].join(' ');
-    const minute = Math.floor(nowMs / MINUTE_MS);
-    const seen = this.#counters.get(counter);
-    if (seen?.minute === minute && seen.rows >= CAPPED_ROWS_PER_KEY_AND_MINUTE) {
-      if ((await countOnOpenRow(tx, seen.lastRowId, event.occurrences ?? 1)) === 1) return;
-    }
-    const recorded = await this.#recorded(tx, event);
-    await insertEvent(tx, recorded);
-    this.#counters.delete(counter); // so that insertion order is the order of age
-    const [oldest] = this.#counters.keys();
-    if (oldest !== undefined && this.#counters.size >= MAX_COUNTERS) this.#counters.delete(oldest);
-    this.#counters.set(counter, {
-      minute,
-      rows: seen?.minute === minute ? seen.rows + 1 : 1,
-      lastRowId: recorded.id,
-    });
+    onlyDone(await tx.do(this.appending(event)));
   }
 
   /** Records an event that is true by itself (a refusal that rings changes nothing else). */
   async record(event: NewEvent): Promise<void> {
-    await this.#store.write((tx) => this.append(tx, event));
+    const { row, use } = this.#rowFor(event);
+    if (use === 'shared') return this.#counting.add(row);
+    onlyDone(await this.#store.commit(this.#appendingTo(row, use)));
   }
 
   /** When the newest event happened; undefined where there is none. */
@@ -146,32 +146,65 @@ export class Events {
     return listAlarms(this.#store.read, { limit: Math.min(options.limit, 1_000), type: options.type });
   }
 
-  /** Alarms after an event id, oldest first, for outlets that remember how far they read. */
-  async alarmsAfter(id: string, limit: number): Promise<RecordedEvent[]> {
-    return selectAlarmsAfter(this.#store.read, { id, limit });
+  /** Alarms that nobody was told yet, oldest first. */
+  async untoldAlarms(limit: number): Promise<RecordedEvent[]> {
+    return selectUntoldAlarms(this.#store.read, limit);
+  }
+
+  /** They were told: no outlet hears of them again. */
+  async markTold(alarms: readonly Pick<RecordedEvent, 'id'>[], writes: Writes = this.#store): Promise<void> {
+    if (alarms.length === 0) return;
+    onlyDone(await writes.commit({ steps: alarms.map(({ id }) => removingUntold(id)) }));
   }
 
   /** One bounded step of forgetting what is too old to be asked about. Alarms stay. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const beforeMs = this.#clock.now() - EVENT_KEPT_MS;
-    return { deleted: await this.#store.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteEventsBefore(tx, { beforeMs, limit })) };
   }
 
-  /**
-   * Ids rise from commit to commit, also within a millisecond and when the clock steps back: outlets remember the last id they
-   * read, and an alarm that sorted before it would never be told.
-   */
-  async #recorded(tx: Transaction, event: NewEvent): Promise<RecordedEvent> {
-    const nowMs = this.#clock.now();
-    const newest = await selectNewestId(tx);
-    const idMs = newest === undefined ? nowMs : Math.max(nowMs, idCreatedAtMs(newest) + 1);
-    return {
-      ...event,
-      id: createId('evt', idMs, this.#random.bytes(8)),
-      atMs: nowMs,
-      severity: EVENT_TYPES[event.type].severity,
-      rings: EVENT_TYPES[event.type].rings,
-      occurrences: event.occurrences ?? 1,
-    };
+  /** The row that an event is written on: one of its own, or past the cap the last that its kind got in this minute. */
+  #rowFor(event: NewEvent): { row: RecordedEvent; use: RowUse } {
+    if (!EVENT_TYPES[event.type].isCapped) return { row: this.#recorded(event, this.#newId()), use: 'own' };
+    const name = [event.type, event.keyId, event.clientId, event.userId].join(' ');
+    const minute = Math.floor(this.#clock.now() / MINUTE_MS);
+    const seen = this.#counters.get(name);
+    const rows = seen?.minute === minute ? seen.rows : 0;
+    if (seen && rows >= CAPPED_ROWS_PER_KEY_AND_MINUTE) {
+      return { row: this.#recorded(event, seen.lastRowId), use: 'shared' };
+    }
+    const row = this.#recorded(event, this.#newId());
+    this.#counters.delete(name); // so that insertion order is the order of age
+    const [oldest] = this.#counters.keys();
+    if (oldest !== undefined && this.#counters.size >= MAX_COUNTERS) this.#counters.delete(oldest);
+    this.#counters.set(name, { minute, rows: rows + 1, lastRowId: row.id });
+    // Others will be counted on the last one, perhaps before it is there.
+    return { row, use: rows + 1 < CAPPED_ROWS_PER_KEY_AND_MINUTE ? 'own' : 'shared' };
   }
+
+  /** A row of one event shows that its act was done; one that several count on shows nothing. */
+  #appendingTo(row: RecordedEvent, use: RowUse): Act {
+    const untold = row.rings ? [leavingUntold(row.id)] : [];
+    if (use === 'shared') return { steps: [...untold, countingEvent(row)] };
+    return { steps: [...untold, insertingEvent(row)], evidence: findingEvent(row.id) };
+  }
+
+  #recorded(event: NewEvent, id: string): RecordedEvent {
+    const { severity, rings } = EVENT_TYPES[event.type];
+    return { ...event, id, atMs: this.#clock.now(), severity, rings, occurrences: event.occurrences ?? 1 };
+  }
+
+  /** Ids of one node rise, also within a millisecond and when the clock steps back: a list by id is a list by time. */
+  #newId(): string {
+    this.#newestIdMs = Math.max(this.#clock.now(), this.#newestIdMs + 1);
+    return createId('evt', this.#newestIdMs, this.#random.bytes(8));
+  }
+}
+
+type RowUse = 'own' | 'shared';
+
+interface Counter {
+  minute: number;
+  rows: number;
+  lastRowId: string;
 }

@@ -1,5 +1,4 @@
-import type { Id } from '@countersign/protocol';
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { EventType, RecordedEvent, Severity } from './events.ts';
 
 interface Row {
@@ -17,10 +16,43 @@ interface Row {
   detail: string;
 }
 
-export async function insertEvent(tx: Transaction, event: RecordedEvent): Promise<void> {
-  await tx.run(
-    `INSERT INTO event (id, at_ms, type, severity, rings, key_id, client_id, user_id, token_id, address, detail, occurrences)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+const INSERT = `INSERT INTO event (id, at_ms, type, severity, rings, key_id, client_id, user_id, token_id, address, detail,
+    occurrences) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`;
+
+export function insertingEvent(event: RecordedEvent): Step {
+  return { text: INSERT, values: valuesOf(event) };
+}
+
+/**
+ * The same where the row may be there already: then it counts on it. One statement for the first and the last of them, because they
+ * arrive in any order, and the first may have been taken back.
+ */
+export function countingEvent(event: RecordedEvent): Step {
+  return {
+    text: `${INSERT} ON CONFLICT (id) DO UPDATE SET occurrences = event.occurrences + excluded.occurrences`,
+    values: valuesOf(event),
+  };
+}
+
+/** Stands before the step that makes the row: what is counted on a row that is there was told with it. */
+export function leavingUntold(id: string): Step {
+  return {
+    text: `INSERT INTO alarm_untold (event_id)
+     SELECT CAST($1 AS TEXT) WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = $1) ON CONFLICT DO NOTHING`,
+    values: [id],
+  };
+}
+
+export function removingUntold(id: string): Step {
+  return { text: 'DELETE FROM alarm_untold WHERE event_id = $1', values: [id] };
+}
+
+export function findingEvent(id: string): Step {
+  return { text: 'SELECT id FROM event WHERE id = $1', values: [id] };
+}
+
+function valuesOf(event: RecordedEvent): Step['values'] {
+  return [
     event.id,
     event.atMs,
     event.type,
@@ -33,16 +65,7 @@ export async function insertEvent(tx: Transaction, event: RecordedEvent): Promis
     event.address ?? null,
     JSON.stringify(event.detail ?? {}),
     event.occurrences,
-  );
-}
-
-export async function selectNewestId(tx: Transaction): Promise<Id<'evt'> | undefined> {
-  const row = await tx.get<{ id: Id<'evt'> }>('SELECT id FROM event ORDER BY id DESC LIMIT 1');
-  return row?.id;
-}
-
-export async function countOnOpenRow(tx: Transaction, id: string, more: number): Promise<number> {
-  return tx.run('UPDATE event SET occurrences = occurrences + $2 WHERE id = $1', id, more);
+  ];
 }
 
 /** Looks at the `limit` oldest and no further, so that a step costs the same however many events there are. */
@@ -69,11 +92,12 @@ export async function listAlarms(
   return rows.map(fromRow);
 }
 
-export async function selectAlarmsAfter(sql: Sql, after: { id: string; limit: number }): Promise<RecordedEvent[]> {
+/** Oldest first, as far as ids tell. */
+export async function selectUntoldAlarms(sql: Sql, limit: number): Promise<RecordedEvent[]> {
   const rows = await sql.all<Row>(
-    'SELECT * FROM event WHERE rings = 1 AND id > $1 ORDER BY id LIMIT $2',
-    after.id,
-    after.limit,
+    `SELECT event.* FROM alarm_untold JOIN event ON event.id = alarm_untold.event_id
+     ORDER BY alarm_untold.event_id LIMIT $1`,
+    limit,
   );
   return rows.map(fromRow);
 }
@@ -86,7 +110,7 @@ function fromRow(row: Row): RecordedEvent {
   return {
     id: row.id,
     atMs: row.at_ms,
-    type: row.type as EventType, // only insertEvent writes this column
+    type: row.type as EventType, // only insertingEvent and countingEvent write this column
     severity: row.severity as Severity,
     rings: row.rings === 1,
     occurrences: row.occurrences,

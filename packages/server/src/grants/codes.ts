@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { createId, encodeBase64url } from '@countersign/protocol';
 import type { Client } from '../clients/clients.ts';
 import { OAuthError, verifierFits } from '../oauth/oauth.ts';
-import type { Transaction } from '../store/store.ts';
-import { beginGrant } from './beginning.ts';
-import type { EndReason, GrantParts } from './grants.ts';
+import type { Session } from '../sessions/sessions.ts';
+import { type Act, joinedActs, onlyDone, type Transaction, type Writes } from '../store/store.ts';
+import { type BegunGrant, beginGrant } from './beginning.ts';
+import { endingGrantById } from './ending.ts';
+import type { GrantParts } from './grants.ts';
 import { RETRY_MS } from './refresh-rule.ts';
 import type { AuthorizationCode } from './rows.ts';
-import { burnAllCodes, burnCode, deleteExpiredCodes, redeemCode } from './table.ts';
+import { burnAllCodes, burnCode, CODE_USED, deleteExpiredCodes, findingCode, redeemingCode } from './table.ts';
 import type { TokenResponse } from './token-response.ts';
 
 export type { AuthorizationCode } from './rows.ts';
@@ -37,35 +39,33 @@ export interface CodeRequest {
 /** Authorization codes: opaque, single-use, kept as digests. */
 export class Codes {
   readonly #given: GrantParts;
-  readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
 
-  constructor(given: GrantParts, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
+  constructor(given: GrantParts) {
     this.#given = given;
-    this.#endGrant = endGrant;
   }
 
   async issue(request: CodeRequest): Promise<string> {
     const { store, clock, random, rows } = this.#given;
     const nowMs = clock.now();
     const code = encodeBase64url(random.bytes(CODE_BYTES));
-    await store.write((tx) =>
-      rows.insertCode(tx, {
-        digest: digestOfCode(code),
-        id: createId('azc', nowMs, random.bytes(8)),
-        clientId: request.client.id,
-        userId: request.userId,
-        sessionId: request.sessionId,
-        redirectUri: request.redirectUri,
-        isRedirectUriSent: request.isRedirectUriSent,
-        codeChallenge: request.codeChallenge,
-        scope: request.scope.join(' '),
-        nonce: request.nonce,
-        authTimeMs: request.authTimeMs,
-        amr: request.amr,
-        createdAtMs: nowMs,
-        expiresAtMs: nowMs + CODE_LIFETIME_MS,
-      }),
-    );
+    const digest = digestOfCode(code);
+    const row = rows.insertingCode({
+      digest,
+      id: createId('azc', nowMs, random.bytes(8)),
+      clientId: request.client.id,
+      userId: request.userId,
+      sessionId: request.sessionId,
+      redirectUri: request.redirectUri,
+      isRedirectUriSent: request.isRedirectUriSent,
+      codeChallenge: request.codeChallenge,
+      scope: request.scope.join(' '),
+      nonce: request.nonce,
+      authTimeMs: request.authTimeMs,
+      amr: request.amr,
+      createdAtMs: nowMs,
+      expiresAtMs: nowMs + CODE_LIFETIME_MS,
+    });
+    onlyDone(await store.commit({ steps: [row], evidence: findingCode(digest) }));
     return code;
   }
 
@@ -80,22 +80,13 @@ export class Codes {
     if (code.redeemedAtMs === undefined && clock.now() >= code.expiresAtMs) throw badCode();
     if (code.redeemedAtMs !== undefined) return this.#refuseReplay(digest, presented.address);
     await tokens.assertRoom(client);
+    const session = await this.#sessionInForce(client, code);
+    if (!session) throw badCode();
     const begun = await beginGrant(this.#given, { client, code });
-    const isFirst = await store.write(async (tx) => {
-      if (!(await this.#isInForce(tx, client, code))) throw badCode();
-      const redeemed = { digest, nowMs: clock.now(), from: presented.address, grantId: begun.grant.id };
-      if (!(await redeemCode(tx, redeemed))) return false;
-      await this.#given.rows.insertGrant(tx, begun.grant);
-      await tokens.record(tx, begun.accessToken);
-      await this.#given.events.append(tx, {
-        type: 'grant.created',
-        clientId: client.id,
-        userId: code.userId,
-        detail: { grant: begun.grant.id },
-      });
-      return true;
-    });
-    return isFirst ? begun.response : this.#refuseReplay(digest, presented.address);
+    const outcome = await store.commit(this.#redeeming({ code, session, begun, address: presented.address }));
+    if (outcome.kind === 'done') return begun.response;
+    if (outcome.why === CODE_USED) return this.#refuseReplay(digest, presented.address);
+    throw badCode();
   }
 
   /** A code that is good and unused. */
@@ -113,38 +104,60 @@ export class Codes {
     await burnAllCodes(tx, this.#given.clock.now());
   }
 
-  async sweep(limit: number): Promise<number> {
+  async sweep(limit: number, writes: Writes): Promise<number> {
     const beforeMs = this.#given.clock.now() - CODE_KEPT_MS;
-    return this.#given.store.write((tx) => deleteExpiredCodes(tx, { beforeMs, limit }));
+    return writes.write((tx) => deleteExpiredCodes(tx, { beforeMs, limit }));
   }
 
-  /** Asked again inside the transaction: a logout or disabling between approval and redemption counts. */
-  async #isInForce(tx: Transaction, client: Client, code: AuthorizationCode): Promise<boolean> {
-    const { users, clients, sessions } = this.#given;
-    const user = await users.standing(code.userId, tx);
-    const now = await clients.standing(tx, client.id);
-    if (!user || user.disabled || code.createdAtMs <= user.deadBeforeMs) return false;
-    if (!now || now.disabled || code.createdAtMs <= now.deadBeforeMs) return false;
-    return (await sessions.inForce(code.sessionId, tx)) !== undefined;
+  /** The session that the grant will live by; undefined where a logout or disabling since the approval took the code back. */
+  async #sessionInForce(client: Client, code: AuthorizationCode): Promise<Session | undefined> {
+    const { users, sessions } = this.#given;
+    const [user, session] = await Promise.all([users.standing(code.userId), sessions.inForce(code.sessionId)]);
+    if (!user || user.disabled || code.createdAtMs <= user.deadBeforeMs) return undefined;
+    return code.createdAtMs > client.deadBeforeMs ? session : undefined; // that it is enabled was part of its authentication
+  }
+
+  /** The single use, the grant and its first token, all or nothing. What `#sessionInForce` found is asked again. */
+  #redeeming(given: { code: AuthorizationCode; session: Session; begun: BegunGrant; address: string }): Act {
+    const { users, clients, sessions, rows, tokens, events, clock } = this.#given;
+    const { code, session, begun, address } = given;
+    const { id: grantId, clientId, userId } = begun.grant;
+    return joinedActs(
+      {
+        steps: [
+          users.askingInForce(userId, Math.min(code.createdAtMs, session.createdAtMs)),
+          clients.askingInForce(clientId, code.createdAtMs),
+          sessions.touching(session.id),
+          redeemingCode({ digest: code.digest, nowMs: clock.now(), from: address, grantId }),
+          rows.insertingGrant(begun.grant),
+        ],
+      },
+      tokens.recording(begun.accessToken),
+      events.appending({ type: 'grant.created', clientId, userId, detail: { grant: grantId } }),
+    );
   }
 
   /** A code that passed every other check was used before: two parties hold it, so what came of it ends. */
   async #refuseReplay(digest: Uint8Array, address: string): Promise<never> {
-    const { store, clock, events } = this.#given;
-    await store.write(async (tx) => {
-      const code = await this.#given.rows.code(tx, digest);
-      if (code?.redeemedAtMs === undefined) return; // burned or swept meanwhile
-      const isEnded = code.grantId !== undefined && (await this.#endGrant(tx, code.grantId, 'code_replayed'));
-      const isRetry = clock.now() - code.redeemedAtMs <= RETRY_MS && code.redeemedFrom === address;
-      await events.append(tx, {
-        type: isRetry || !isEnded ? 'code.repeated' : 'alarm.replayed',
-        clientId: code.clientId,
-        userId: code.userId,
-        tokenId: code.id,
-        address,
-        detail: { token: 'code', ...(code.grantId && { grant: code.grantId }) },
-      });
-    });
+    const { store, clock, events, rows } = this.#given;
+    const code = await rows.code(store.read, digest);
+    if (code?.redeemedAtMs === undefined) throw badCode(); // burned or swept meanwhile
+    const isRetry = clock.now() - code.redeemedAtMs <= RETRY_MS && code.redeemedFrom === address;
+    const seen = {
+      clientId: code.clientId,
+      userId: code.userId,
+      tokenId: code.id,
+      address,
+      detail: { token: 'code', ...(code.grantId && { grant: code.grantId }) },
+    };
+    const ended = code.grantId && { grantId: code.grantId, reason: 'code_replayed' as const };
+    const ending = ended && (await endingGrantById(this.#given, store.read, ended));
+    if (ending) {
+      const told = events.appending({ type: isRetry ? 'code.repeated' : 'alarm.replayed', ...seen });
+      if ((await store.commit(joinedActs(ending, told))).kind === 'done') throw badCode();
+    }
+    // Nothing is left to end.
+    await events.record({ type: 'code.repeated', ...seen });
     throw badCode();
   }
 }

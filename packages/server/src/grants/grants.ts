@@ -16,23 +16,32 @@ import { OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { JournalEntry, Store, Transaction } from '../store/store.ts';
+import {
+  type Act,
+  type JournalEntry,
+  joinedActs,
+  type Sql,
+  type Store,
+  type Transaction,
+  type Writes,
+} from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import type { User, Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { type AuthorizationCode, type CodeRequest, Codes } from './codes.ts';
+import { endingGrant, endingGrantById, endingGrantsOfSession } from './ending.ts';
 import { OwnRows } from './own-rows.ts';
 import { Refreshing } from './refreshing.ts';
 import type { GrantRow } from './rows.ts';
 import { narrowedScope } from './scope.ts';
 import {
   deleteFinished,
+  type EndedGrant,
   eraseResponses,
   markAllEnded,
-  markEnded,
-  moveToSession,
-  selectLiveGrantIdsOfSession,
+  markingEnded,
+  movingToSession,
   setRotatedFromJournal,
 } from './table.ts';
 import { type TokenResponse, tokenResponse } from './token-response.ts';
@@ -94,8 +103,8 @@ export class Grants {
   constructor(given: GrantsGiven) {
     const parts = { ...given, rows: new OwnRows(given.buckets) };
     this.#given = parts;
-    this.#refreshing = new Refreshing(parts, (tx, grantId, reason) => this.end(tx, grantId, reason));
-    this.#codes = new Codes(parts, (tx, grantId, reason) => this.end(tx, grantId, reason));
+    this.#refreshing = new Refreshing(parts);
+    this.#codes = new Codes(parts);
   }
 
   /** Issues an authorization code: 256 bits, 60 s, once. */
@@ -129,12 +138,10 @@ export class Grants {
     const scope = narrowedScope(client.scopes, scopeParameter);
     await tokens.assertRoom(client);
     const prepared = await tokens.prepare({ client, user: undefined, scope });
-    await store.write(async (tx) => {
-      // A token recorded for a client that was disabled meanwhile would come to life when the client is enabled again.
-      const current = await clients.standing(tx, client.id);
-      if (!current || current.disabled) throw noClient();
-      await tokens.record(tx, prepared);
-    });
+    // A token recorded for a client that was disabled meanwhile would come to life when the client is enabled again.
+    const inForce = { steps: [clients.askingInForce(client.id, prepared.row.issuedAtMs)] };
+    const outcome = await store.commit(joinedActs(inForce, tokens.recording(prepared)));
+    if (outcome.kind === 'refused') throw noClient();
     return tokenResponse({ accessToken: prepared, scope });
   }
 
@@ -174,34 +181,30 @@ export class Grants {
     return grants.filter((grant) => grant.createdAtMs > user.deadBeforeMs);
   }
 
-  /** Ends a grant with all its tokens, in the caller's commit. False if there is none or it has ended. */
-  async end(tx: Transaction, grantId: string, reason: EndReason): Promise<boolean> {
-    const { tokens, revocation, events, clock } = this.#given;
-    const atMs = clock.now();
-    const ended = await markEnded(tx, { id: grantId, atMs, reason });
-    if (!ended) return false;
-    tx.journal({ kind: 'grant_ended', grantId, atMs, reason });
-    await tokens.revokeOfGrant(tx, grantId);
-    await revocation.append(tx, { kind: 'grant', subjectId: grantId, audience: ended.audience });
-    await events.append(tx, {
-      type: 'grant.ended',
-      clientId: ended.clientId,
-      userId: ended.userId,
-      detail: { grant: grantId, reason },
-    });
-    return true;
+  /** What ends a grant with all its tokens; refused where it has ended. */
+  ending(grant: EndedGrant, reason: EndReason): Act {
+    return endingGrant(this.#given, grant, reason);
   }
 
-  /** Ends the grants that live by a session (all but those with offline_access), in the commit that ends the session. */
-  async endOfSession(tx: Transaction, sessionId: string): Promise<void> {
-    for (const { id, scope } of await selectLiveGrantIdsOfSession(tx, sessionId)) {
-      if (!scope.split(' ').includes('offline_access')) await this.end(tx, id, 'logout');
-    }
+  /** The same by its id; undefined where there is none. */
+  async endingById(sql: Sql, grantId: string, reason: EndReason): Promise<Act | undefined> {
+    return endingGrantById(this.#given, sql, { grantId, reason });
+  }
+
+  /** The same within a transaction. False if there is none or it has ended. */
+  async end(tx: Transaction, grantId: string, reason: EndReason): Promise<boolean> {
+    const act = await this.endingById(tx, grantId, reason);
+    return act !== undefined && (await tx.do(act)).kind === 'done';
+  }
+
+  /** What ends the grants that live by a session (all but those with offline_access), for the act that ends the session. */
+  async endingOfSession(sql: Sql, sessionId: string): Promise<Act> {
+    return endingGrantsOfSession(this.#given, sql, sessionId);
   }
 
   /** The same user logged in anew in the same browser: what lived by the old session lives by the new one. */
-  async moveToSession(tx: Transaction, moved: { fromSessionId: string; toSessionId: string }): Promise<void> {
-    await moveToSession(tx, moved);
+  movingToSession(moved: { fromSessionId: string; toSessionId: string }): Act {
+    return { steps: [movingToSession(moved)] };
   }
 
   /** After a restore without a journal: nothing tells which grants were ended since, so all of them end. */
@@ -215,7 +218,7 @@ export class Grants {
     entry: Extract<JournalEntry, { kind: 'grant_ended' | 'grant_rotated' }>,
   ): Promise<void> {
     if (entry.kind === 'grant_ended')
-      await markEnded(tx, { id: entry.grantId, atMs: entry.atMs, reason: entry.reason });
+      await tx.do({ steps: [markingEnded({ id: entry.grantId, atMs: entry.atMs, reason: entry.reason })] });
     else await setRotatedFromJournal(tx, entry);
   }
 
@@ -225,17 +228,16 @@ export class Grants {
   }
 
   /** One bounded step of erasing answers whose grace is over. */
-  async eraseOldResponses(limit: number): Promise<{ erased: number }> {
+  async eraseOldResponses(limit: number, writes: Writes = this.#given.store): Promise<{ erased: number }> {
     const beforeMs = this.#given.clock.now() - RESPONSE_KEPT_MS;
-    return { erased: await this.#given.store.write((tx) => eraseResponses(tx, { beforeMs, limit })) };
+    return { erased: await writes.write((tx) => eraseResponses(tx, { beforeMs, limit })) };
   }
 
   /** One bounded step of forgetting codes and grants that nothing refers to any more. */
-  async sweep(limit: number): Promise<{ codes: number; grants: number }> {
-    const { store, clock } = this.#given;
-    const beforeMs = clock.now() - FINISHED_GRANT_KEPT_MS;
-    const grants = await store.write((tx) => deleteFinished(tx, { beforeMs, limit }));
-    return { codes: await this.#codes.sweep(limit), grants };
+  async sweep(limit: number, writes: Writes = this.#given.store): Promise<{ codes: number; grants: number }> {
+    const beforeMs = this.#given.clock.now() - FINISHED_GRANT_KEPT_MS;
+    const grants = await writes.write((tx) => deleteFinished(tx, { beforeMs, limit }));
+    return { codes: await this.#codes.sweep(limit, writes), grants };
   }
 }
 

@@ -1,7 +1,14 @@
 import type { Buckets, RowTerm } from '../buckets/buckets.ts';
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step } from '../store/store.ts';
 import type { AuthorizationCode, GrantRow, NewGrant } from './rows.ts';
-import { insertCode, insertGrant, selectCode, selectGrant, selectGrants, selectLiveGrantsOfUser } from './table.ts';
+import {
+  insertingCode,
+  insertingGrant,
+  selectCode,
+  selectGrant,
+  selectGrants,
+  selectLiveGrantsOfUser,
+} from './table.ts';
 
 /**
  * The rows of grants and codes that this authority wrote, and no others. Without the proof, whoever writes the database could make
@@ -27,8 +34,8 @@ export class OwnRows {
     return (await selectLiveGrantsOfUser(sql, of)).filter((grant) => this.#isOwnGrant(grant));
   }
 
-  async insertGrant(tx: Transaction, grant: NewGrant): Promise<void> {
-    await insertGrant(tx, { ...grant, proof: this.#buckets.prove(grantName(grant), grantTerms(grant)) });
+  insertingGrant(grant: NewGrant): Step {
+    return insertingGrant({ ...grant, proof: this.#buckets.prove(grantName(grant), grantTerms(grant)) });
   }
 
   async code(sql: Sql, digest: Uint8Array): Promise<AuthorizationCode | undefined> {
@@ -36,8 +43,8 @@ export class OwnRows {
     return code && this.#buckets.isProven(codeName(code), codeTerms(code), code.proof) ? code : undefined;
   }
 
-  async insertCode(tx: Transaction, code: AuthorizationCode): Promise<void> {
-    await insertCode(tx, { ...code, proof: this.#buckets.prove(codeName(code), codeTerms(code)) });
+  insertingCode(code: AuthorizationCode): Step {
+    return insertingCode({ ...code, proof: this.#buckets.prove(codeName(code), codeTerms(code)) });
   }
 
   #isOwnGrant(grant: NewGrant & { proof: Uint8Array }): boolean {

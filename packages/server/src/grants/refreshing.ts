@@ -1,14 +1,17 @@
 import { TOKEN_TYPES } from '@countersign/protocol';
-import { digestOf } from '../buckets/buckets.ts';
+import { type BucketRecord, digestOf } from '../buckets/buckets.ts';
 import type { Client } from '../clients/clients.ts';
+import type { NewEvent } from '../events/events.ts';
 import { OAuthError } from '../oauth/oauth.ts';
-import type { Transaction } from '../store/store.ts';
-import type { EndReason, GrantParts } from './grants.ts';
+import { type Act, joinedActs, type Step } from '../store/store.ts';
+import { AT_CAP, type PreparedToken } from '../tokens/tokens.ts';
+import { endingGrant } from './ending.ts';
+import type { GrantParts } from './grants.ts';
 import { decideRefresh, forgeryOf, MAX_REPEATS, type Presented, type RefreshDecision } from './refresh-rule.ts';
 import { mintRefreshToken, type RefreshClaims, readRefreshClaims, taggedId } from './refresh-token.ts';
 import type { GrantRow } from './rows.ts';
 import { narrowedScope, scopeWords } from './scope.ts';
-import { countRepeat, rotateGrant } from './table.ts';
+import { countingRepeat, GRANT_CHANGED, rotatingGrant } from './table.ts';
 import { type TokenResponse, tokenResponse } from './token-response.ts';
 
 interface SeenForgery {
@@ -30,11 +33,9 @@ const MAX_TRIES = 3;
 /** Refreshing: rotating, repeating, and recognising theft. The decision itself is refresh-rule.ts. */
 export class Refreshing {
   readonly #given: GrantParts;
-  readonly #endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>;
 
-  constructor(given: GrantParts, endGrant: (tx: Transaction, grantId: string, reason: EndReason) => Promise<boolean>) {
+  constructor(given: GrantParts) {
     this.#given = given;
-    this.#endGrant = endGrant;
   }
 
   async refresh(
@@ -63,7 +64,7 @@ export class Refreshing {
       if (decision.kind === 'replayed') return this.#refuseReplay({ grant, address, rings: decision.rings });
       const response =
         decision.kind === 'repeat'
-          ? await this.#repeat(grant, presented.token)
+          ? await this.#repeat({ client, grant, predecessor: presented.token })
           : await this.#rotate({ client, grant, claims, presented });
       if (response) return response;
     }
@@ -147,7 +148,7 @@ export class Refreshing {
     claims: RefreshClaims;
     presented: { token: string; scope: string | undefined; resource: string | undefined; address: string };
   }): Promise<TokenResponse | undefined> {
-    const { store, clock, sealer, tokens, clients, users } = this.#given;
+    const { store, sealer, tokens } = this.#given;
     const { client, grant, presented } = given;
     const scope = narrowedScope(scopeWords(grant.scope), presented.scope);
     if (presented.resource !== undefined && presented.resource !== grant.audience) throw invalidTarget();
@@ -165,42 +166,57 @@ export class Refreshing {
       : undefined;
     const response = tokenResponse({ accessToken, scope, refreshToken: next.token, idToken });
     const sealedResponse = sealer.sealToHolder(place(grant.id), presented.token, Buffer.from(JSON.stringify(response)));
-    return store.write(async (tx) => {
-      const nowMs = clock.now();
-      const user = await users.standing(userId, tx);
-      const currentClient = await clients.standing(tx, client.id);
-      if (!user || user.disabled || grant.createdAtMs <= user.deadBeforeMs) throw badRefreshToken();
-      if (!currentClient || currentClient.disabled) throw badRefreshToken();
-      if (grant.createdAtMs <= currentClient.deadBeforeMs) throw badRefreshToken();
-      const isFirst = await rotateGrant(tx, {
-        id: grant.id,
-        fromGeneration: grant.generation,
-        fromRecord: grant.record ?? new Uint8Array(0),
-        record: next.record.record,
-        bucketVersion: next.record.version,
-        idleExpiresAtMs: Math.min(nowMs + client.refreshIdleSeconds * 1_000, grant.expiresAtMs),
-        nowMs,
-        address: presented.address,
-        sealedResponse,
-      });
-      if (!isFirst) return undefined;
-      const { record, version: bucketVersion } = next.record;
-      tx.journal({ kind: 'grant_rotated', grantId: grant.id, generation, record, bucketVersion, atMs: nowMs });
-      if (client.singleActive === 'grant') {
-        const overlapMs = client.overlapSeconds * 1_000;
-        await tokens.supersedeOthers(tx, { grantId: grant.id, jti: accessToken.row.jti, overlapMs });
-      }
-      await tokens.record(tx, accessToken);
-      return response;
-    });
+    const made = { client, grant, accessToken, next: next.record, sealedResponse, address: presented.address };
+    const outcome = await store.commit(this.#rotating(made));
+    if (outcome.kind === 'done') return response;
+    if (outcome.why === GRANT_CHANGED) return undefined;
+    throw outcome.why === AT_CAP ? tokens.refusalAtCap(accessToken) : badRefreshToken();
   }
 
-  /** The same answer again; undefined when the successor was presented meanwhile. */
-  async #repeat(grant: GrantRow, predecessor: string): Promise<TokenResponse | undefined> {
+  /** The compare-and-set with all that follows from it. Whether user and client are in force is asked again. */
+  #rotating(made: {
+    client: Client;
+    grant: GrantRow;
+    accessToken: PreparedToken;
+    next: BucketRecord;
+    sealedResponse: Uint8Array;
+    address: string;
+  }): Act {
+    const { clock, tokens } = this.#given;
+    const { client, grant, accessToken, sealedResponse, address } = made;
+    const { record, version: bucketVersion } = made.next;
+    const nowMs = clock.now();
+    const rotation = rotatingGrant({
+      ...{ id: grant.id, fromGeneration: grant.generation, fromRecord: grant.record ?? new Uint8Array(0) },
+      ...{ sessionId: grant.sessionId, record, bucketVersion, nowMs, address, sealedResponse },
+      idleExpiresAtMs: Math.min(nowMs + client.refreshIdleSeconds * 1_000, grant.expiresAtMs),
+    });
+    const generation = grant.generation + 1;
+    const overlapMs = client.overlapSeconds * 1_000;
+    const kept = { grantId: grant.id, jti: accessToken.row.jti, overlapMs };
+    return joinedActs(
+      {
+        steps: [...this.#askingInForce(grant, client), rotation],
+        journal: [{ kind: 'grant_rotated', grantId: grant.id, generation, record, bucketVersion, atMs: nowMs }],
+      },
+      tokens.recording(accessToken),
+      ...(client.singleActive === 'grant' ? [tokens.supersedingOthers(kept)] : []),
+    );
+  }
+
+  #askingInForce(grant: GrantRow, client: Client): Step[] {
+    const { users, clients } = this.#given;
+    return [users.askingInForce(grant.userId, grant.createdAtMs), clients.askingInForce(client.id, grant.createdAtMs)];
+  }
+
+  /** The same answer again; undefined when the successor was presented meanwhile, or what stood behind the grant is gone. */
+  async #repeat(given: { client: Client; grant: GrantRow; predecessor: string }): Promise<TokenResponse | undefined> {
     const { store, sealer } = this.#given;
+    const { client, grant, predecessor } = given;
     if (!grant.sealedResponse) return undefined;
-    const repeated = { id: grant.id, generation: grant.generation, most: MAX_REPEATS };
-    if (!(await store.write((tx) => countRepeat(tx, repeated)))) return undefined;
+    const counted = countingRepeat({ id: grant.id, generation: grant.generation, most: MAX_REPEATS });
+    const outcome = await store.commit({ steps: [...this.#askingInForce(grant, client), counted] });
+    if (outcome.kind === 'refused') return undefined;
     const plain = sealer.openFromHolder(place(grant.id), predecessor, grant.sealedResponse);
     return JSON.parse(Buffer.from(plain).toString('utf8')) as TokenResponse; // sealed by #rotate, and authenticated
   }
@@ -223,16 +239,19 @@ export class Refreshing {
 
   async #refuseReplay(seen: { grant: GrantRow; address: string; rings: boolean }): Promise<never> {
     const { store, events } = this.#given;
-    await store.write(async (tx) => {
-      const isEnded = await this.#endGrant(tx, seen.grant.id, 'refresh_replayed');
-      await events.append(tx, {
-        type: seen.rings && isEnded ? 'alarm.replayed' : 'refresh.repeated',
-        clientId: seen.grant.clientId,
-        userId: seen.grant.userId,
-        address: seen.address,
-        detail: { token: 'refresh', grant: seen.grant.id },
-      });
+    const { grant, address, rings } = seen;
+    const told = (type: 'alarm.replayed' | 'refresh.repeated'): NewEvent => ({
+      type,
+      clientId: grant.clientId,
+      userId: grant.userId,
+      address,
+      detail: { token: 'refresh', grant: grant.id },
     });
+    const ending = endingGrant(this.#given, grant, 'refresh_replayed');
+    const alarm = events.appending(told(rings ? 'alarm.replayed' : 'refresh.repeated'));
+    const outcome = await store.commit(joinedActs(ending, alarm));
+    // Somebody else ended it meanwhile, and rang.
+    if (outcome.kind === 'refused') await events.record(told('refresh.repeated'));
     throw badRefreshToken();
   }
 

@@ -22,7 +22,7 @@ export async function revokePresented(
   if (refresh) {
     if (refresh.grant.clientId !== client.id) return refuseForeign(given, { client, address });
     // An older generation of the family is still the client's word that the family shall end.
-    await store.write((tx) => grants.end(tx, refresh.grant.id, 'client'));
+    await store.commit(grants.ending(refresh.grant, 'client'));
     return;
   }
   const judgement = await tokens.judge(token, { address, clientId: client.id });
@@ -30,7 +30,7 @@ export async function revokePresented(
   if (judgement.row.clientId !== client.id) {
     return refuseForeign(given, { client, address, tokenId: judgement.row.jti });
   }
-  await store.write((tx) => tokens.revoke(tx, judgement.row.jti));
+  await store.commit(tokens.revoking(judgement.row));
 }
 
 async function refuseForeign(

@@ -69,10 +69,10 @@ export function grantRoutes(given: {
   // The bank-style logout: the token itself is the credential, and its whole grant ends.
   routes.post('/oauth2/logout', async (c) => {
     const { row } = await tokens.accept(requireBearer(c), c.var.request);
-    await store.write(async (tx) => {
-      if (row.grantId !== undefined) await grants.end(tx, row.grantId, 'client');
-      else await tokens.revoke(tx, row.jti);
-    });
+    const { grantId } = row;
+    const act = grantId === undefined ? tokens.revoking(row) : await grants.endingById(store.read, grantId, 'client');
+    // Refused: somebody else ended it meanwhile.
+    if (act) await store.commit(act);
     return c.json({});
   });
 

@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { GrantRow, NewGrant, StoredCode } from './rows.ts';
 
 interface Row {
@@ -55,103 +55,118 @@ export async function selectLiveGrantsOfUser(sql: Sql, of: { userId: string; now
   return rows.map(fromRow);
 }
 
-export async function selectLiveGrantIdsOfSession(
-  sql: Sql,
-  sessionId: string,
-): Promise<{ id: string; scope: string }[]> {
-  return sql.all('SELECT id, scope FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL', sessionId);
+/** What ending a grant has to say of it. None of it ever changes. */
+export type EndedGrant = Pick<GrantRow, 'id' | 'clientId' | 'userId' | 'audience'>;
+
+const ENDED = 'id, client_id AS "clientId", user_id AS "userId", audience';
+
+export async function selectEnded(sql: Sql, id: string): Promise<EndedGrant | undefined> {
+  return sql.get<EndedGrant>(`SELECT ${ENDED} FROM oauth_grant WHERE id = $1`, id);
 }
 
-export async function moveToSession(
-  tx: Transaction,
-  moved: { fromSessionId: string; toSessionId: string },
-): Promise<void> {
-  await tx.run('UPDATE oauth_grant SET session_id = $2 WHERE session_id = $1', moved.fromSessionId, moved.toSessionId);
+export async function selectLiveOfSession(sql: Sql, sessionId: string): Promise<(EndedGrant & { scope: string })[]> {
+  return sql.all(`SELECT ${ENDED}, scope FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL`, sessionId);
 }
 
-export async function insertGrant(tx: Transaction, grant: NewGrant & { proof: Uint8Array }): Promise<void> {
-  await tx.run(
-    `INSERT INTO oauth_grant (proof, id, client_id, user_id, session_id, scope, audience, auth_time_ms, amr, created_at_ms,
+/** Refused unless a session has as many live grants as were found. */
+export function askingLiveOfSession(sessionId: string, found: number): Step {
+  return {
+    text: 'SELECT id FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL',
+    values: [sessionId],
+    must: { rows: found, why: 'grants_of_session' },
+  };
+}
+
+export function movingToSession(moved: { fromSessionId: string; toSessionId: string }): Step {
+  return {
+    text: 'UPDATE oauth_grant SET session_id = $2 WHERE session_id = $1',
+    values: [moved.fromSessionId, moved.toSessionId],
+  };
+}
+
+export function insertingGrant(grant: NewGrant & { proof: Uint8Array }): Step {
+  return {
+    text: `INSERT INTO oauth_grant (proof, id, client_id, user_id, session_id, scope, audience, auth_time_ms, amr, created_at_ms,
        idle_expires_at_ms, expires_at_ms, generation, bucket_version, record)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-    grant.proof,
-    grant.id,
-    grant.clientId,
-    grant.userId,
-    grant.sessionId ?? null,
-    grant.scope,
-    grant.audience,
-    grant.authTimeMs,
-    JSON.stringify(grant.amr),
-    grant.createdAtMs,
-    grant.idleExpiresAtMs,
-    grant.expiresAtMs,
-    grant.generation,
-    grant.bucketVersion ?? null,
-    grant.record ?? null,
-  );
+    values: [
+      grant.proof,
+      grant.id,
+      grant.clientId,
+      grant.userId,
+      grant.sessionId ?? null,
+      grant.scope,
+      grant.audience,
+      grant.authTimeMs,
+      JSON.stringify(grant.amr),
+      grant.createdAtMs,
+      grant.idleExpiresAtMs,
+      grant.expiresAtMs,
+      grant.generation,
+      grant.bucketVersion ?? null,
+      grant.record ?? null,
+    ],
+  };
 }
 
-/** The compare-and-set of a rotation: true for exactly one caller per generation. */
-export async function rotateGrant(
-  tx: Transaction,
-  rotation: {
-    id: string;
-    fromGeneration: number;
-    fromRecord: Uint8Array;
-    record: Uint8Array;
-    bucketVersion: number;
-    idleExpiresAtMs: number;
-    nowMs: number;
-    address: string;
-    sealedResponse: Uint8Array;
-  },
-): Promise<boolean> {
-  const changed = await tx.run(
-    `UPDATE oauth_grant SET generation = generation + 1, previous_record = record,
+/** Why a rotation is refused where it is not of the grant as it was read. */
+export const GRANT_CHANGED = 'grant';
+
+/**
+ * The compare-and-set of a rotation: done for exactly one caller per generation. The session is compared because the new token names
+ * it, and a login may move the grant to another.
+ */
+export function rotatingGrant(rotation: {
+  id: string;
+  fromGeneration: number;
+  fromRecord: Uint8Array;
+  sessionId: string | undefined;
+  record: Uint8Array;
+  bucketVersion: number;
+  idleExpiresAtMs: number;
+  nowMs: number;
+  address: string;
+  sealedResponse: Uint8Array;
+}): Step {
+  return {
+    text: `UPDATE oauth_grant SET generation = generation + 1, previous_record = record,
        previous_bucket_version = bucket_version, record = $4, bucket_version = $5, idle_expires_at_ms = $6,
        rotated_at_ms = $7, rotated_from = $8, sealed_response = $9, repeats = 0
-     WHERE id = $1 AND generation = $2 AND record = $3 AND ended_at_ms IS NULL AND expires_at_ms > $7`,
-    rotation.id,
-    rotation.fromGeneration,
-    rotation.fromRecord,
-    rotation.record,
-    rotation.bucketVersion,
-    rotation.idleExpiresAtMs,
-    rotation.nowMs,
-    rotation.address,
-    rotation.sealedResponse,
-  );
-  return changed === 1;
+     WHERE id = $1 AND generation = $2 AND record = $3 AND session_id IS NOT DISTINCT FROM $10
+       AND ended_at_ms IS NULL AND expires_at_ms > $7 AND idle_expires_at_ms > $7`,
+    values: [
+      rotation.id,
+      rotation.fromGeneration,
+      rotation.fromRecord,
+      rotation.record,
+      rotation.bucketVersion,
+      rotation.idleExpiresAtMs,
+      rotation.nowMs,
+      rotation.address,
+      rotation.sealedResponse,
+      rotation.sessionId ?? null,
+    ],
+    must: { rows: 1, why: GRANT_CHANGED },
+  };
 }
 
-/** Counts a repetition of the last answer; false when there were enough, or it is not the last one any more. */
-export async function countRepeat(
-  tx: Transaction,
-  repeated: { id: string; generation: number; most: number },
-): Promise<boolean> {
-  const changed = await tx.run(
-    `UPDATE oauth_grant SET repeats = repeats + 1
+/** Counts a repetition of the last answer; refused when there were enough, or it is not the last one any more. */
+export function countingRepeat(repeated: { id: string; generation: number; most: number }): Step {
+  return {
+    text: `UPDATE oauth_grant SET repeats = repeats + 1
      WHERE id = $1 AND generation = $2 AND repeats < $3 AND ended_at_ms IS NULL AND sealed_response IS NOT NULL`,
-    repeated.id,
-    repeated.generation,
-    repeated.most,
-  );
-  return changed === 1;
+    values: [repeated.id, repeated.generation, repeated.most],
+    must: { rows: 1, why: 'repeats' },
+  };
 }
 
-export async function markEnded(
-  tx: Transaction,
-  ended: { id: string; atMs: number; reason: string },
-): Promise<GrantRow | undefined> {
-  const [row] = await tx.all<Row>(
-    `UPDATE oauth_grant SET ended_at_ms = $2, end_reason = $3, sealed_response = NULL
-     WHERE id = $1 AND ended_at_ms IS NULL RETURNING *`,
-    ended.id,
-    ended.atMs,
-    ended.reason,
-  );
-  return row && fromRow(row);
+export function markingEnded(ended: { id: string; atMs: number; reason: string }): Step {
+  return {
+    text: `UPDATE oauth_grant SET ended_at_ms = $2, end_reason = $3, sealed_response = NULL
+     WHERE id = $1 AND ended_at_ms IS NULL`,
+    values: [ended.id, ended.atMs, ended.reason],
+    must: { rows: 1, why: 'ended' },
+  };
 }
 
 export async function markAllEnded(tx: Transaction, ended: { atMs: number; reason: string }): Promise<number> {
@@ -235,7 +250,7 @@ export async function selectCode(sql: Sql, digest: Uint8Array): Promise<StoredCo
       scope: row.scope,
       nonce: row.nonce ?? undefined,
       authTimeMs: row.auth_time_ms,
-      amr: JSON.parse(row.amr) as string[], // only insertCode writes this column
+      amr: JSON.parse(row.amr) as string[], // only insertingCode writes this column
       createdAtMs: row.created_at_ms,
       expiresAtMs: row.expires_at_ms,
       redeemedAtMs: row.redeemed_at_ms ?? undefined,
@@ -245,43 +260,46 @@ export async function selectCode(sql: Sql, digest: Uint8Array): Promise<StoredCo
   );
 }
 
-export async function insertCode(tx: Transaction, code: StoredCode): Promise<void> {
-  await tx.run(
-    `INSERT INTO authorization_code (proof, digest, id, client_id, user_id, session_id, redirect_uri, redirect_uri_sent,
+export function insertingCode(code: StoredCode): Step {
+  return {
+    text: `INSERT INTO authorization_code (proof, digest, id, client_id, user_id, session_id, redirect_uri, redirect_uri_sent,
        code_challenge, scope, nonce, auth_time_ms, amr, created_at_ms, expires_at_ms)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-    code.proof,
-    code.digest,
-    code.id,
-    code.clientId,
-    code.userId,
-    code.sessionId,
-    code.redirectUri,
-    code.isRedirectUriSent ? 1 : 0,
-    code.codeChallenge ?? null,
-    code.scope,
-    code.nonce ?? null,
-    code.authTimeMs,
-    JSON.stringify(code.amr),
-    code.createdAtMs,
-    code.expiresAtMs,
-  );
+    values: [
+      code.proof,
+      code.digest,
+      code.id,
+      code.clientId,
+      code.userId,
+      code.sessionId,
+      code.redirectUri,
+      code.isRedirectUriSent ? 1 : 0,
+      code.codeChallenge ?? null,
+      code.scope,
+      code.nonce ?? null,
+      code.authTimeMs,
+      JSON.stringify(code.amr),
+      code.createdAtMs,
+      code.expiresAtMs,
+    ],
+  };
 }
 
-/** True for exactly one caller. */
-export async function redeemCode(
-  tx: Transaction,
-  redeemed: { digest: Uint8Array; nowMs: number; from: string; grantId: string },
-): Promise<boolean> {
-  const changed = await tx.run(
-    `UPDATE authorization_code SET redeemed_at_ms = $2, redeemed_from = $3, grant_id = $4
+export function findingCode(digest: Uint8Array): Step {
+  return { text: 'SELECT id FROM authorization_code WHERE digest = $1', values: [digest] };
+}
+
+/** Why a redemption is refused where the code was used before, or its time is over. */
+export const CODE_USED = 'code';
+
+/** Done for exactly one caller. */
+export function redeemingCode(redeemed: { digest: Uint8Array; nowMs: number; from: string; grantId: string }): Step {
+  return {
+    text: `UPDATE authorization_code SET redeemed_at_ms = $2, redeemed_from = $3, grant_id = $4
      WHERE digest = $1 AND redeemed_at_ms IS NULL AND expires_at_ms > $2`,
-    redeemed.digest,
-    redeemed.nowMs,
-    redeemed.from,
-    redeemed.grantId,
-  );
-  return changed === 1;
+    values: [redeemed.digest, redeemed.nowMs, redeemed.from, redeemed.grantId],
+    must: { rows: 1, why: CODE_USED },
+  };
 }
 
 /** Takes a code out of use without a grant. */
@@ -316,7 +334,7 @@ function fromRow(row: Row): GrantRow {
     scope: row.scope,
     audience: row.audience,
     authTimeMs: row.auth_time_ms,
-    amr: JSON.parse(row.amr) as string[], // only insertGrant writes this column
+    amr: JSON.parse(row.amr) as string[], // only insertingGrant writes this column
     createdAtMs: row.created_at_ms,
     idleExpiresAtMs: row.idle_expires_at_ms,
     expiresAtMs: row.expires_at_ms,

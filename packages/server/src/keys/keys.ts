@@ -12,7 +12,7 @@ import { createHmac } from 'node:crypto';
 import { type CompactToken, createId, isAccessTokenType, parseCompact, TOKEN_TYPES } from '@countersign/protocol';
 import type { Events } from '../events/events.ts';
 import type { Sealer } from '../sealing/sealing.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { Store, Transaction, Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { generateKey, type KeyMaterial, openMaterial, type PublicJwk } from './material.ts';
@@ -100,7 +100,8 @@ export class Keys {
    * Applies what the rotation rule says is due, or what an operator asks for (`now`). Returns the changes made. Safe to run on
    * many nodes at once: the plan is made again inside the transaction.
    */
-  async rotate(options: { now?: KeyPurpose } = {}): Promise<KeyChange[]> {
+  async rotate(options: { now?: KeyPurpose; writes?: Writes } = {}): Promise<KeyChange[]> {
+    const { writes = this.#store } = options;
     const rotateNow = options.now === undefined ? {} : { rotateNow: options.now };
     const nowMs = this.#clock.now();
     const planned = planRotation({
@@ -114,7 +115,7 @@ export class Keys {
     const material = await Promise.all(
       planned.flatMap((change) => (change.kind === 'create' ? [this.#newKey(change.keyKind, change.state)] : [])),
     );
-    const changes = await this.#store.write(async (tx) => {
+    const changes = await writes.write(async (tx) => {
       const plan = planRotation({ keys: await selectLivingKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
       // A copy of its own for each run: the store may run this again.
       const left = [...material];

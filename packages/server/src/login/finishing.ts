@@ -1,10 +1,10 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Events } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
-import type { Limits } from '../limits/limits.ts';
+import type { Limits, Taken } from '../limits/limits.ts';
 import { AMR_EMAIL, type Sessions } from '../sessions/sessions.ts';
-import type { Sql, Store, Transaction } from '../store/store.ts';
-import type { User, Users } from '../users/users.ts';
+import { type Act, joinedActs, type Sql, type Store, type Transaction } from '../store/store.ts';
+import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import { MAX_CODE_TRIES, readCode } from './code.ts';
 import { type LinkState, linkState, type MagicLink, repeatedUse } from './link.ts';
@@ -38,10 +38,11 @@ export type Finish =
 /** What lives as long as a session and ends with it, in the same commit. */
 export interface SessionFollowers {
   /**
-   * A session ended: by logging out, or replaced by a new login in the same browser. `byUserId` is the user of the session that
-   * replaced it; where it is the same user, what followed the old session may follow the new one.
+   * What follows from the end of a session, for the act that ends it: by logging out, or replaced by a new login in the same browser.
+   * `byUserId` is the user of the session that replaced it; where it is the same user, what followed the old session may follow the
+   * new one. It is decided by what `sql` shows, and refused where that has changed.
    */
-  sessionEnded(tx: Transaction, ended: SessionEnd): Promise<void>;
+  sessionEnding(sql: Sql, ended: SessionEnd): Promise<Act>;
 }
 
 export type SessionEnd =
@@ -51,32 +52,42 @@ export type SessionEnd =
 export interface FinishingParts {
   store: Store;
   clock: Clock;
-  users: Pick<Users, 'byEmail' | 'create'>;
-  sessions: Pick<Sessions, 'findIn' | 'inForce' | 'start' | 'end'>;
+  users: Pick<Users, 'byEmail' | 'creating' | 'askingInForce'>;
+  sessions: Pick<Sessions, 'findIn' | 'inForce' | 'starting' | 'ending'>;
   keys: Pick<Keys, 'macWith'>;
   limits: Pick<Limits, 'take' | 'forget'>;
-  events: Pick<Events, 'append'>;
+  events: Pick<Events, 'append' | 'appending' | 'record'>;
   verdicts: LinkVerdicts;
   links: OwnLinks;
   followers: SessionFollowers;
   signUp: boolean;
 }
 
-/** By the link, in the browser that started: verdict, browser, then one transaction that decides everything again. */
+/**
+ * A race lost once shows what won it: the link was used, the account made, the browser's session ended. Three tries leave room for
+ * all of them, and end in a refusal.
+ */
+const MAX_TRIES = 3;
+
+/** By the link, in the browser that started: verdict, browser, then one act that asks everything again. */
 export async function finishByLink(parts: FinishingParts, token: string, request: FinishRequest): Promise<Finish> {
+  const { store, clock, links } = parts;
   const verdict = await parts.verdicts.of(token, request.network);
   if (verdict.kind !== 'known') return { kind: verdict.kind };
-  const { link, keyId } = verdict;
-  if (!isStartingBrowser(link, request.browser)) return { kind: 'invalid' };
-  const finish = await parts.store.write(async (tx) => {
-    const current = await parts.links.byId(tx, link.id);
-    if (!current) return { kind: 'invalid' } as const;
-    const state = linkState(current, parts.clock.now());
-    if (state === 'open') return finishIn(parts, tx, { link: current, request });
-    if (state === 'used') await noteRepeat(parts, tx, { link: current, keyId, request });
-    return { kind: state };
-  });
-  return afterwards(parts, finish, link.email);
+  const { keyId } = verdict;
+  if (!isStartingBrowser(verdict.link, request.browser)) return { kind: 'invalid' };
+  let link: MagicLink | undefined = verdict.link;
+  for (let tried = 0; tried < MAX_TRIES; tried++) {
+    if (!link) return { kind: 'invalid' };
+    const state = linkState(link, clock.now());
+    if (state === 'used') await noteRepeat(parts, { link, keyId, request });
+    if (state !== 'open') return { kind: state };
+    if (!link.canFinish || !link.mailed) return { kind: 'invalid' };
+    const { act, finish } = await finishing(parts, store.read, { link, request });
+    if ((await store.commit(act)).kind === 'done') return afterwards(parts, finish, link.email);
+    link = await links.byId(store.read, link.id);
+  }
+  return { kind: 'invalid' };
 }
 
 /**
@@ -93,6 +104,8 @@ export async function finishByCode(
   if (!started || !isStartingBrowser(started, request.browser)) return { kind: 'invalid' };
   const code = readCode(typed.code);
   if (code === undefined) return { kind: 'wrong_code' }; // of another length: a slip, no guess
+  // Once, however often the transaction is begun again.
+  let taken: Taken | undefined;
   const finish = await parts.store.write(async (tx): Promise<Finish> => {
     const link = await newestOf(parts, tx, { started, nowMs: parts.clock.now() });
     const state = linkState(link, parts.clock.now());
@@ -100,8 +113,12 @@ export async function finishByCode(
     if (!(await table.countTry(tx, { id: link.id, maxTries: MAX_CODE_TRIES }))) return { kind: 'too_many_codes' };
     // Wrong codes in a row over all links of the address. Whoever drives this up takes only the code away: the link still works.
     // Only what is compared counts, so that it takes many mails to get there and not many requests.
-    if (parts.limits.take('codePerAddress', link.email).kind === 'limited') return { kind: 'too_many_codes' };
-    if (codeFits(parts, link, code) && link.canFinish && link.mailed) return finishIn(parts, tx, { link, request });
+    taken ??= parts.limits.take('codePerAddress', link.email);
+    if (taken.kind === 'limited') return { kind: 'too_many_codes' };
+    if (codeFits(parts, link, code) && link.canFinish && link.mailed) {
+      const { act, finish } = await finishing(parts, tx, { link, request });
+      return (await tx.do(act)).kind === 'done' ? finish : { kind: 'invalid' };
+    }
     await parts.events.append(tx, {
       type: 'login.code_wrong',
       userId: link.userId,
@@ -130,57 +147,77 @@ export async function endSessionIn(
   tx: Transaction,
   session: { id: string; userId: string },
 ): Promise<boolean> {
-  if (!(await parts.sessions.end(tx, session))) return false;
-  await parts.followers.sessionEnded(tx, { kind: 'logout', sessionId: session.id, userId: session.userId });
-  return true;
+  const followers = await parts.followers.sessionEnding(tx, {
+    kind: 'logout',
+    sessionId: session.id,
+    userId: session.userId,
+  });
+  return (await tx.do(joinedActs(parts.sessions.ending(session), followers))).kind === 'done';
 }
 
-/** The single use, the account and the new session, all or nothing. */
-async function finishIn(
+/** The single use, the account and the new session, all or nothing. Decided by what `sql` shows, and refused where that has changed. */
+async function finishing(
   parts: FinishingParts,
-  tx: Transaction,
+  sql: Sql,
   given: { link: MagicLink; request: FinishRequest },
-): Promise<Finish> {
+): Promise<{ act: Act; finish: Finish }> {
   const { link, request } = given;
-  const used = { id: link.id, atMs: parts.clock.now(), network: request.network };
-  if (!(await table.markUsed(tx, used))) return { kind: 'invalid' };
-  const user = await accountOf(parts, tx, link);
-  if (!user) return { kind: 'no_account' };
-  const previous = await parts.sessions.findIn(tx, request.sessionCookie);
-  const { cookie, session } = await parts.sessions.start(tx, {
-    userId: user.id,
+  const used = table.markingUsed({ id: link.id, atMs: parts.clock.now(), network: request.network });
+  const account = await accountOf(parts, sql, link);
+  if (!account) return { act: { steps: [used] }, finish: { kind: 'no_account' } };
+  const { userId } = account;
+  const previous = await parts.sessions.findIn(sql, request.sessionCookie);
+  const begun = parts.sessions.starting({
+    userId,
     amr: [AMR_EMAIL],
     userAgent: browserName(request.userAgent),
     network: request.network,
   });
-  if (previous && (await parts.sessions.end(tx, previous))) {
-    await parts.followers.sessionEnded(tx, {
-      kind: 'replaced',
-      sessionId: previous.id,
-      userId: previous.userId,
-      bySessionId: session.id,
-      byUserId: user.id,
-    });
-  }
-  await parts.events.append(tx, {
+  const replaced = previous && {
+    kind: 'replaced' as const,
+    ...{ sessionId: previous.id, userId: previous.userId, bySessionId: begun.session.id, byUserId: userId },
+  };
+  const event = parts.events.appending({
     type: 'login.link_used',
-    userId: user.id,
+    userId,
     clientId: link.clientId,
     tokenId: link.id,
     address: request.network,
-    detail: { session_id: session.id },
+    detail: { session_id: begun.session.id },
   });
-  return { kind: 'finished', sessionCookie: cookie, returnTo: link.returnTo, email: link.email };
+  return {
+    act: joinedActs(
+      { steps: [used] },
+      account.act,
+      begun.act,
+      ...(previous ? [parts.sessions.ending(previous)] : []),
+      ...(replaced ? [await parts.followers.sessionEnding(sql, replaced)] : []),
+      event,
+    ),
+    finish: { kind: 'finished', sessionCookie: begun.cookie, returnTo: link.returnTo, email: link.email },
+  };
 }
 
-/** The account that this link logs in to, made now if it is the first time; undefined if it may not log in. */
-async function accountOf(parts: FinishingParts, tx: Transaction, link: MagicLink): Promise<User | undefined> {
-  const user = await parts.users.byEmail(link.email, tx);
-  // The mailbox was proved, so a first login may make the account; nobody can have made it before for somebody else.
-  if (!user) return parts.signUp && link.userId === undefined ? parts.users.create(tx, link.email) : undefined;
+/**
+ * The account that this link logs in to, made now if it is the first time; undefined if it may not log in. `act` makes it, or asks
+ * whether it is still in force.
+ */
+async function accountOf(
+  parts: FinishingParts,
+  sql: Sql,
+  link: MagicLink,
+): Promise<{ userId: string; act: Act } | undefined> {
+  const user = await parts.users.byEmail(link.email, sql);
+  if (!user) {
+    // The mailbox was proved, so a first login may make the account; nobody can have made it before for somebody else.
+    if (!parts.signUp || link.userId !== undefined) return undefined;
+    const { user: created, act } = parts.users.creating(link.email);
+    return { userId: created.id, act };
+  }
   if (link.userId !== undefined && link.userId !== user.id) return undefined;
   // A link from before the disabling stays dead after enabling (SE-05).
-  return user.disabledAtMs === undefined && link.createdAtMs > user.deadBeforeMs ? user : undefined;
+  if (user.disabledAtMs !== undefined || link.createdAtMs <= user.deadBeforeMs) return undefined;
+  return { userId: user.id, act: { steps: [parts.users.askingInForce(user.id, link.createdAtMs)] } };
 }
 
 async function newestOf(
@@ -201,13 +238,12 @@ function codeFits(parts: FinishingParts, link: MagicLink, code: string): boolean
 
 async function noteRepeat(
   parts: FinishingParts,
-  tx: Transaction,
   given: { link: MagicLink; keyId: string; request: FinishRequest },
 ): Promise<void> {
   const { link, keyId, request } = given;
   const used = { usedAtMs: link.usedAtMs ?? 0, network: link.network };
   const meaning = repeatedUse(used, { atMs: parts.clock.now(), network: request.network });
-  await parts.events.append(tx, {
+  await parts.events.record({
     type: meaning === 'replayed' ? 'alarm.replayed' : 'login.link_repeated',
     keyId,
     userId: link.userId,

@@ -22,7 +22,7 @@ import type { Limits } from '../limits/limits.ts';
 import type { Mail } from '../mail/mail.ts';
 import type { Sealer } from '../sealing/sealing.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { Store, Transaction, Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
@@ -167,9 +167,9 @@ export class Login {
   }
 
   /** One step of removing links that are over. */
-  async sweep(): Promise<{ removed: number }> {
+  async sweep(writes: Writes = this.#store): Promise<{ removed: number }> {
     const old = { beforeMs: this.#clock.now() - KEPT_AFTER_END_MS, limit: SWEEP_BATCH };
-    const removed = await this.#store.write((tx) => table.removeOver(tx, old));
+    const removed = await writes.write((tx) => table.removeOver(tx, old));
     return { removed };
   }
 }

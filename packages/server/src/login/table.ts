@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import { MAX_OPEN_ROWS, type MagicLink } from './link.ts';
 
 /** A link as it is stored, not yet known to be ours. */
@@ -74,17 +74,15 @@ export async function insert(tx: Transaction, link: StoredLink): Promise<void> {
   );
 }
 
-/** The single use: of any number of callers, one is told true. */
-export async function markUsed(tx: Transaction, used: { id: string; atMs: number; network: string }): Promise<boolean> {
-  const changed = await tx.run(
-    `UPDATE magic_link SET used_at_ms = $2, network = $3
+/** The single use: of any number of callers, one is not refused. */
+export function markingUsed(used: { id: string; atMs: number; network: string }): Step {
+  return {
+    text: `UPDATE magic_link SET used_at_ms = $2, network = $3
      WHERE id = $1 AND used_at_ms IS NULL AND superseded_at_ms IS NULL AND expires_at_ms > $2
        AND can_finish = 1 AND mailed = 1`,
-    used.id,
-    used.atMs,
-    used.network,
-  );
-  return changed === 1;
+    values: [used.id, used.atMs, used.network],
+    must: { rows: 1, why: 'link' },
+  };
 }
 
 /** Returns whether it was open until now. */

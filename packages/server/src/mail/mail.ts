@@ -12,8 +12,9 @@
  * its Message-ID stays the same, so that the second can be told for what it is.
  */
 import { createId } from '@countersign/protocol';
+import type { Held } from '../leases/leases.ts';
 import { SealBroken, type Sealer } from '../sealing/sealing.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { Store, Transaction, Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Log } from '../world/log.ts';
 import type { MailTransport, OutgoingMail } from '../world/mail-transport.ts';
@@ -107,21 +108,27 @@ export class Mail {
     await table.insertDone(tx, { id, sealedMail: zeros, createdAtMs, giveUpAtMs: mail.giveUpAtMs });
   }
 
-  /** One step: sends what is due, as many as the overall rate and the step's bound allow. Never rejects for a failed mail. */
-  async sendDue(): Promise<SendingStep> {
+  /**
+   * One step: sends what is due, as many as the overall rate and the step's bound allow. Never rejects for a failed mail. A mail whose
+   * turn comes when the job's lease is over stays claimed, and whoever has the lease then sends it.
+   */
+  async sendDue(lease?: Held): Promise<SendingStep> {
+    const writes: Writes = lease ?? this.#store;
     const limit = Math.min(this.#rate.available(), MAX_MAILS_PER_STEP);
     if (limit < 1) return { sent: 0, retried: 0, givenUp: 0 };
     const nowMs = this.#clock.now();
     const claim = { nowMs, leaseUntilMs: nowMs + CLAIM_LEASE_MS, limit };
-    const due = await this.#store.write((tx) => table.claimDue(tx, claim));
+    const due = await writes.write((tx) => table.claimDue(tx, claim));
     this.#rate.spend(due.length);
     const outcomes: Outcome[] = [];
     const waiting = [...due];
     const worker = async () => {
-      for (let mail = waiting.shift(); mail; mail = waiting.shift()) outcomes.push(await this.#send(mail));
+      for (let mail = waiting.shift(); mail && lease?.isHeld() !== false; mail = waiting.shift()) {
+        outcomes.push(await this.#send(mail));
+      }
     };
     await Promise.all(Array.from({ length: Math.min(CONCURRENT_MAILS, due.length) }, worker));
-    if (outcomes.length > 0) await this.#store.write((tx) => this.#note(tx, outcomes));
+    if (outcomes.length > 0) await writes.write((tx) => this.#note(tx, outcomes));
     return {
       sent: outcomes.filter(({ kind }) => kind === 'sent').length,
       retried: outcomes.filter(({ kind }) => kind === 'retry').length,
@@ -130,9 +137,9 @@ export class Mail {
   }
 
   /** One step of erasing mails that never were one, and of removing rows of mails that are done. */
-  async sweep(): Promise<{ removed: number }> {
+  async sweep(writes: Writes = this.#store): Promise<{ removed: number }> {
     const old = { beforeMs: this.#clock.now() - KEPT_DONE_MS, limit: SWEEP_BATCH };
-    const removed = await this.#store.write(async (tx) => {
+    const removed = await writes.write(async (tx) => {
       await table.erasePretended(tx, SWEEP_BATCH);
       return table.removeDone(tx, old);
     });

@@ -97,7 +97,7 @@ async function perform(given: {
     case 'end session':
       return store.write(async (tx) => {
         await sessions.end(tx, { id: person.session.id, userId: person.user.id });
-        await grants.endOfSession(tx, person.session.id);
+        await tx.do(await grants.endingOfSession(tx, person.session.id));
       });
     case 'disable user':
       return void (await revocation.disableUser(person.user.id));

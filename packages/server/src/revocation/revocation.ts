@@ -7,10 +7,16 @@
  */
 import type { Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import { type Act, onlyDone, type Step, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
-import { deleteOverInvalidations, type Invalidation, insertInvalidation, selectInvalidationsAfter } from './table.ts';
+import {
+  deleteOverInvalidations,
+  type Invalidation,
+  insertingEachInvalidation,
+  insertingInvalidation,
+  selectInvalidationsAfter,
+} from './table.ts';
 import type { WakeUps } from './wake-ups.ts';
 
 export { InvalidationLog } from './log.ts';
@@ -19,6 +25,9 @@ export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
 
 /** How long a row stays that may concern many tokens: two days cover the longest life of an access token, and every clock. */
 export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
+
+/** What a domain says of what it takes back. */
+export type NewInvalidation = Omit<Invalidation, 'position' | 'atMs' | 'untilMs'> & { untilMs?: number };
 
 export class Revocation {
   readonly #store: Store;
@@ -45,16 +54,22 @@ export class Revocation {
   }
 
   /**
-   * Says, in the revoking transaction, what is dead from its commit on. `untilMs` is when the last token concerned could have been
+   * What says, for the revoking act, what is dead from its commit on. `untilMs` is when the last token concerned could have been
    * accepted anyway; a row stays no longer, so that a client that refreshes often fills no log. Default: every token's longest life.
    */
-  async append(
-    tx: Transaction,
-    invalidation: Omit<Invalidation, 'position' | 'atMs' | 'untilMs'> & { untilMs?: number },
-  ): Promise<void> {
+  appending(invalidation: NewInvalidation): Act {
     const atMs = this.#clock.now();
-    await insertInvalidation(tx, { untilMs: atMs + INVALIDATION_RETENTION_MS, ...invalidation, atMs });
-    tx.afterCommit(() => this.#wakeUps.wake());
+    return this.#waking(insertingInvalidation({ untilMs: atMs + INVALIDATION_RETENTION_MS, ...invalidation, atMs }));
+  }
+
+  /** The same for whatever a question finds: it selects what `insertingEachInvalidation` wants. */
+  appendingEach(selected: Step): Act {
+    return this.#waking(insertingEachInvalidation(selected));
+  }
+
+  /** The same within a transaction. */
+  async append(tx: Transaction, invalidation: NewInvalidation): Promise<void> {
+    onlyDone(await tx.do(this.appending(invalidation)));
   }
 
   /** Rows after a position, in commit order. `limit` at most 10,000. */
@@ -83,8 +98,12 @@ export class Revocation {
   }
 
   /** One bounded step of forgetting rows that concern no living token. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const nowMs = this.#clock.now();
-    return { deleted: await this.#store.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
+  }
+
+  #waking(step: Step): Act {
+    return { steps: [step], afterCommit: [() => this.#wakeUps.wake()] };
   }
 }

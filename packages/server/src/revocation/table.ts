@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 
 /** `superseded`: a token that its successor replaced, and nothing worse. Verifiers hear of it as of any token. */
 export type InvalidationKind = 'token' | 'superseded' | 'grant' | 'client' | 'user' | 'key';
@@ -26,17 +26,21 @@ interface Row {
   expires_at_ms: number | null;
 }
 
-export async function insertInvalidation(tx: Transaction, row: Omit<Invalidation, 'position'>): Promise<void> {
-  await tx.run(
-    `INSERT INTO invalidation (at_ms, kind, subject_id, audience, until_ms, expires_at_ms)
+export function insertingInvalidation(row: Omit<Invalidation, 'position'>): Step {
+  return {
+    text: `INSERT INTO invalidation (at_ms, kind, subject_id, audience, until_ms, expires_at_ms)
      VALUES ($1, $2, $3, $4, $5, $6)`,
-    row.atMs,
-    row.kind,
-    row.subjectId,
-    row.audience ?? null,
-    row.untilMs,
-    row.expiresAtMs ?? null,
-  );
+    values: [row.atMs, row.kind, row.subjectId, row.audience ?? null, row.untilMs, row.expiresAtMs ?? null],
+  };
+}
+
+/** One for each row that `selected` finds when the act is done: it selects all columns but the position, in the order above. */
+export function insertingEachInvalidation(selected: Step): Step {
+  return {
+    text: `INSERT INTO invalidation (at_ms, kind, subject_id, audience, until_ms, expires_at_ms)
+     ${selected.text}`,
+    values: selected.values,
+  };
 }
 
 export async function selectInvalidationsAfter(
@@ -51,7 +55,7 @@ export async function selectInvalidationsAfter(
   return rows.map((row) => ({
     position: row.position,
     atMs: row.at_ms,
-    kind: row.kind as InvalidationKind, // only insertInvalidation writes this column
+    kind: row.kind as InvalidationKind, // only the two steps above write this column
     subjectId: row.subject_id,
     audience: row.audience ?? undefined,
     untilMs: row.until_ms,

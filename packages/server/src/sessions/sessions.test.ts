@@ -6,7 +6,6 @@ import { Sealer } from '../sealing/sealing.ts';
 import { openTestStore } from '../testing/testing.ts';
 import { Users } from '../users/users.ts';
 import { systemRandom as random } from '../world/random.ts';
-import { sweepSessions } from './job.ts';
 import { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, Sessions } from './sessions.ts';
 import { LAST_SEEN_STEP_MS } from './timeouts.ts';
 
@@ -167,9 +166,9 @@ test('sessions that are over are swept after a week', async () => {
   const { session } = await start();
   const kept = await start();
   await store.write((tx) => sessions.end(tx, session));
-  assert.equal((await sweepSessions(sessions)).removed, 0);
+  assert.equal((await sessions.sweep(500)).removed, 0);
   pass(8 * 86_400_000);
-  assert.deepEqual(await sweepSessions(sessions), { removed: 1 });
+  assert.deepEqual(await sessions.sweep(500), { removed: 1 });
   const left = await store.read.all<{ id: string }>('SELECT id FROM browser_session');
   assert.deepEqual(
     left.map(({ id }) => id),

@@ -12,12 +12,21 @@ import { createHash } from 'node:crypto';
 import { createId, decodeBase64url, encodeBase64url } from '@countersign/protocol';
 import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
-import type { Sql, Store, Transaction } from '../store/store.ts';
+import {
+  type Act,
+  joinedActs,
+  onlyDone,
+  type Sql,
+  type Step,
+  type Store,
+  type Transaction,
+  type Writes,
+} from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import * as table from './table.ts';
-import { isInForce, lastSeenIsDue, SESSION_ABSOLUTE_MS, type SessionTimes } from './timeouts.ts';
+import { isInForce, lastSeenIsDue, SESSION_ABSOLUTE_MS, SESSION_IDLE_MS, type SessionTimes } from './timeouts.ts';
 
 export { SESSION_ABSOLUTE_MS, SESSION_IDLE_MS } from './timeouts.ts';
 
@@ -50,12 +59,19 @@ export interface Session extends SessionTimes {
   network: string;
 }
 
+/** A session that begins with its act. */
+export interface NewSession {
+  cookie: string;
+  session: Session;
+  act: Act;
+}
+
 export class Sessions {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #users: Pick<Users, 'standing'>;
-  readonly #events: Pick<Events, 'append'>;
+  readonly #events: Pick<Events, 'appending'>;
   readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
 
   constructor(given: {
@@ -63,7 +79,7 @@ export class Sessions {
     clock: Clock;
     random: Random;
     users: Pick<Users, 'standing'>;
-    events: Pick<Events, 'append'>;
+    events: Pick<Events, 'appending'>;
     buckets: Pick<Buckets, 'prove' | 'isProven'>;
   }) {
     this.#buckets = given.buckets;
@@ -74,11 +90,8 @@ export class Sessions {
     this.#events = given.events;
   }
 
-  /** Begins a session. `cookie` is the secret for the browser and is stored nowhere. */
-  async start(
-    tx: Transaction,
-    login: { userId: string; amr: readonly string[]; userAgent: string; network: string },
-  ): Promise<{ cookie: string; session: Session }> {
+  /** What begins a session. `cookie` is the secret for the browser and is stored nowhere. */
+  starting(login: { userId: string; amr: readonly string[]; userAgent: string; network: string }): NewSession {
     const nowMs = this.#clock.now();
     const cookie = encodeBase64url(this.#random.bytes(COOKIE_BYTES));
     const session: Session = {
@@ -94,14 +107,21 @@ export class Sessions {
     };
     const digest = digestOf(cookie);
     const proof = this.#buckets.prove(nameOf(session), termsOf({ ...session, digest }));
-    await table.insert(tx, { ...session, digest, proof });
-    await this.#events.append(tx, {
+    const event = this.#events.appending({
       type: 'session.started',
       userId: session.userId,
       address: session.network,
       detail: { session_id: session.id },
     });
-    return { cookie, session };
+    const row = { steps: [table.inserting({ ...session, digest, proof })], evidence: table.finding(session.id) };
+    return { cookie, session, act: joinedActs(row, event) };
+  }
+
+  /** The same within a transaction. */
+  async start(tx: Transaction, login: Parameters<Sessions['starting']>[0]): Promise<Omit<NewSession, 'act'>> {
+    const { act, ...started } = this.starting(login);
+    onlyDone(await tx.do(act));
+    return started;
   }
 
   /** The session of this cookie if it is in force; notes, at most once a minute, that it was seen. */
@@ -115,11 +135,11 @@ export class Sessions {
     return { ...session, lastSeenMs: nowMs };
   }
 
-  /** The same inside a transaction, for a decision that must hold at its commit. Notes nothing. */
-  async findIn(tx: Transaction, cookie: string | undefined): Promise<Session | undefined> {
+  /** The same for a decision that must hold at a commit: within its transaction, or asked again by its act. Notes nothing. */
+  async findIn(sql: Sql, cookie: string | undefined): Promise<Session | undefined> {
     if (cookie === undefined || !isCookie(cookie)) return undefined;
-    const session = this.#own(await table.byDigest(tx, digestOf(cookie)));
-    return session && (await this.#inForce(session, tx)) ? session : undefined;
+    const session = this.#own(await table.byDigest(sql, digestOf(cookie)));
+    return session && (await this.#inForce(session, sql)) ? session : undefined;
   }
 
   /** The session with this id if it is in force. */
@@ -128,15 +148,30 @@ export class Sessions {
     return session && (await this.#inForce(session, sql)) ? session : undefined;
   }
 
-  /** Ends a session for good; false if it had ended before. Grants that end with it are the caller's, in the same commit. */
+  /**
+   * For the act that makes something live by a session: refused unless that is in force, and in the way of a logout. One that comes
+   * first is seen here; one that comes later finds what was made. The user's own standing is asked of users/.
+   */
+  touching(sessionId: string): Step {
+    const nowMs = this.#clock.now();
+    return table.touching({ id: sessionId, nowMs, seenAfterMs: nowMs - SESSION_IDLE_MS });
+  }
+
+  /** What ends a session for good; refused where it had ended before. What ends with it is the caller's, in the same commit. */
+  ending(session: { id: string; userId: string }): Act {
+    return joinedActs(
+      { steps: [table.markingEnded({ id: session.id, atMs: this.#clock.now() })] },
+      this.#events.appending({
+        type: 'session.ended',
+        userId: session.userId,
+        detail: { session_id: session.id },
+      }),
+    );
+  }
+
+  /** The same within a transaction; false if it had ended before. */
   async end(tx: Transaction, session: { id: string; userId: string }): Promise<boolean> {
-    if (!(await table.markEnded(tx, { id: session.id, atMs: this.#clock.now() }))) return false;
-    await this.#events.append(tx, {
-      type: 'session.ended',
-      userId: session.userId,
-      detail: { session_id: session.id },
-    });
-    return true;
+    return (await tx.do(this.ending(session))).kind === 'done';
   }
 
   /** Ends every session: the store was restored, and with it sessions that had been ended. One fact, so no event for each. */
@@ -154,9 +189,9 @@ export class Sessions {
   }
 
   /** One bounded step of removing sessions that are over. */
-  async sweep(limit: number): Promise<{ removed: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ removed: number }> {
     const beforeMs = this.#clock.now() - KEPT_AFTER_END_MS;
-    return { removed: await this.#store.write((tx) => table.removeOver(tx, { beforeMs, limit })) };
+    return { removed: await writes.write((tx) => table.removeOver(tx, { beforeMs, limit })) };
   }
 
   /** A row that somebody else wrote logs nobody in. */

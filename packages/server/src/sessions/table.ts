@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { Session } from './sessions.ts';
 
 /** A session as it is stored, not yet known to be ours. */
@@ -49,22 +49,38 @@ export async function openOfUser(
   return rows.map(toSession);
 }
 
-export async function insert(tx: Transaction, session: StoredSession): Promise<void> {
-  await tx.run(
-    `INSERT INTO browser_session
+export function inserting(session: StoredSession): Step {
+  return {
+    text: `INSERT INTO browser_session
        (proof, id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network, ended_at_ms)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)`,
-    session.proof,
-    session.id,
-    session.digest,
-    session.userId,
-    JSON.stringify(session.amr),
-    session.createdAtMs,
-    session.lastSeenMs,
-    session.expiresAtMs,
-    session.userAgent,
-    session.network,
-  );
+    values: [
+      session.proof,
+      session.id,
+      session.digest,
+      session.userId,
+      JSON.stringify(session.amr),
+      session.createdAtMs,
+      session.lastSeenMs,
+      session.expiresAtMs,
+      session.userAgent,
+      session.network,
+    ],
+  };
+}
+
+export function finding(id: string): Step {
+  return { text: 'SELECT id FROM browser_session WHERE id = $1', values: [id] };
+}
+
+/** Refused unless the session is in force. It writes what stands there, so that whoever ends it at the same time is in its way. */
+export function touching(session: { id: string; nowMs: number; seenAfterMs: number }): Step {
+  return {
+    text: `UPDATE browser_session SET last_seen_ms = last_seen_ms
+     WHERE id = $1 AND ended_at_ms IS NULL AND expires_at_ms > $2 AND last_seen_ms > $3`,
+    values: [session.id, session.nowMs, session.seenAfterMs],
+    must: { rows: 1, why: 'session' },
+  };
 }
 
 /** Moves forward only: a slow request never takes back what a later one wrote. */
@@ -76,14 +92,12 @@ export async function markSeen(tx: Transaction, seen: { id: string; atMs: number
   );
 }
 
-/** Returns whether this call ended it. */
-export async function markEnded(tx: Transaction, ended: { id: string; atMs: number }): Promise<boolean> {
-  const changed = await tx.run(
-    'UPDATE browser_session SET ended_at_ms = $2 WHERE id = $1 AND ended_at_ms IS NULL',
-    ended.id,
-    ended.atMs,
-  );
-  return changed === 1;
+export function markingEnded(ended: { id: string; atMs: number }): Step {
+  return {
+    text: 'UPDATE browser_session SET ended_at_ms = $2 WHERE id = $1 AND ended_at_ms IS NULL',
+    values: [ended.id, ended.atMs],
+    must: { rows: 1, why: 'session' },
+  };
 }
 
 /** Ends every session there is. Returns how many. */

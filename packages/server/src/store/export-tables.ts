@@ -6,6 +6,8 @@ import type { ColumnType, ExportedTable } from './export-format.ts';
 const LEFT_BEHIND: Readonly<Record<string, string>> = {
   schema_migration: 'the target is migrated by itself',
   store_fence: 'it says what is done with this very store',
+  lease: 'nodes of the new home take the jobs by themselves',
+  lease_node: 'the nodes of the new home are others',
   store_epoch: 'the header names the epoch, and the target begins a higher one',
   invalidation_sweep: 'cursors of the log mean what the engine says, and verifiers begin anew with the epoch',
 };

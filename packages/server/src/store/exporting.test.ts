@@ -74,7 +74,7 @@ test('an export holds every row of every table, each after those it refers to', 
   const { header } = contents;
   assert.deepEqual({ issuer: header.issuer, accessAlgorithm: header.accessAlgorithm }, IDENTITY);
   assert.equal(header.epoch, 1);
-  const left = ['schema_migration', 'store_fence', 'store_epoch', 'invalidation_sweep'];
+  const left = ['lease', 'lease_node', 'schema_migration', 'store_fence', 'store_epoch', 'invalidation_sweep'];
   const tables = await store.read.all<{ name: string }>(
     "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
   );

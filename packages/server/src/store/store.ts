@@ -35,6 +35,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Of a store, what whoever only writes needs. A job writes through its lease (`leases/`), everybody else through the store itself. */
+export type Writes = Pick<Store, 'write' | 'commit'>;
+
 export interface Sql {
   all<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row[]>;
   get<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row | undefined>;

@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 
 export interface TokenRow {
   jti: string;
@@ -47,34 +47,41 @@ export async function selectTokens(sql: Sql, page: { after: string; limit: numbe
   return rows.map(fromRow);
 }
 
-export async function insertToken(tx: Transaction, row: TokenRow): Promise<void> {
-  await tx.run(
-    `INSERT INTO access_token (jti, grant_id, client_id, user_id, session_id, audience, key_id, bucket_version, record,
+export function insertingToken(row: TokenRow): Step {
+  return {
+    text: `INSERT INTO access_token (jti, grant_id, client_id, user_id, session_id, audience, key_id, bucket_version, record,
        issued_at_ms, expires_at_ms)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    row.jti,
-    row.grantId ?? null,
-    row.clientId,
-    row.userId ?? null,
-    row.sessionId ?? null,
-    row.audience,
-    row.keyId,
-    row.bucketVersion,
-    row.record,
-    row.issuedAtMs,
-    row.expiresAtMs,
-  );
+    values: [
+      row.jti,
+      row.grantId ?? null,
+      row.clientId,
+      row.userId ?? null,
+      row.sessionId ?? null,
+      row.audience,
+      row.keyId,
+      row.bucketVersion,
+      row.record,
+      row.issuedAtMs,
+      row.expiresAtMs,
+    ],
+  };
 }
 
-export async function countLiveOfGrant(sql: Sql, grantId: string, nowMs: number): Promise<number> {
-  const row = await sql.get<{ live: number }>(
-    `SELECT count(*) AS live FROM access_token
-     WHERE grant_id = $1 AND expires_at_ms > $2 AND revoked_at_ms IS NULL
-       AND (superseded_at_ms IS NULL OR superseded_at_ms > $2)`,
-    grantId,
-    nowMs,
-  );
-  return row?.live ?? 0;
+export function findingToken(jti: string): Step {
+  return { text: 'SELECT jti FROM access_token WHERE jti = $1', values: [jti] };
+}
+
+/** Refuses where a grant has as many live tokens as it may. */
+export function askingForRoom(of: { grantId: string; nowMs: number; most: number; why: string }): Step {
+  return {
+    text: `SELECT 1 WHERE (
+       SELECT count(*) FROM access_token
+       WHERE grant_id = $1 AND expires_at_ms > $2 AND revoked_at_ms IS NULL
+         AND (superseded_at_ms IS NULL OR superseded_at_ms > $2)) < $3`,
+    values: [of.grantId, of.nowMs, of.most],
+    must: { rows: 1, why: of.why },
+  };
 }
 
 export async function countLiveOfClient(sql: Sql, clientId: string, nowMs: number): Promise<number> {
@@ -86,35 +93,48 @@ export async function countLiveOfClient(sql: Sql, clientId: string, nowMs: numbe
   return row?.live ?? 0;
 }
 
-export async function supersedeOthers(
-  tx: Transaction,
-  kept: { grantId: string; jti: string; deadFromMs: number },
-): Promise<{ jti: string; audience: string; expiresAtMs: number }[]> {
-  return tx.all(
-    `UPDATE access_token SET superseded_at_ms = $3
-     WHERE grant_id = $1 AND jti <> $2 AND superseded_at_ms IS NULL AND revoked_at_ms IS NULL AND expires_at_ms > $3
-     RETURNING jti, audience, expires_at_ms AS "expiresAtMs"`,
-    kept.grantId,
-    kept.jti,
-    kept.deadFromMs,
-  );
+export interface Superseding {
+  grantId: string;
+  /** The successor. */
+  jti: string;
+  deadFromMs: number;
 }
 
-export async function revokeTokensOfGrant(tx: Transaction, grantId: string, nowMs: number): Promise<void> {
-  await tx.run(
-    'UPDATE access_token SET revoked_at_ms = $2 WHERE grant_id = $1 AND revoked_at_ms IS NULL',
-    grantId,
-    nowMs,
-  );
+const SUPERSEDED = `grant_id = $1 AND jti <> $2 AND superseded_at_ms IS NULL AND revoked_at_ms IS NULL
+       AND expires_at_ms > $3`;
+
+/**
+ * The invalidations of the tokens that `superseding` ends. Stands before it: done one after the other, it would find none of them
+ * after it; done as one statement, both see the same rows.
+ */
+export function selectingSuperseded(of: Superseding & { atMs: number; outlivesMs: number }): Step {
+  return {
+    text: `SELECT CAST($4 AS BIGINT), 'superseded', jti, audience, expires_at_ms + $5, expires_at_ms FROM access_token
+     WHERE ${SUPERSEDED}`,
+    values: [of.grantId, of.jti, of.deadFromMs, of.atMs, of.outlivesMs],
+  };
 }
 
-export async function revokeToken(tx: Transaction, jti: string, nowMs: number): Promise<TokenRow | undefined> {
-  const [row] = await tx.all<Row>(
-    'UPDATE access_token SET revoked_at_ms = $2 WHERE jti = $1 AND revoked_at_ms IS NULL RETURNING *',
-    jti,
-    nowMs,
-  );
-  return row && fromRow(row);
+export function superseding(of: Superseding): Step {
+  return {
+    text: `UPDATE access_token SET superseded_at_ms = $3 WHERE ${SUPERSEDED}`,
+    values: [of.grantId, of.jti, of.deadFromMs],
+  };
+}
+
+export function revokingTokensOfGrant(grantId: string, nowMs: number): Step {
+  return {
+    text: 'UPDATE access_token SET revoked_at_ms = $2 WHERE grant_id = $1 AND revoked_at_ms IS NULL',
+    values: [grantId, nowMs],
+  };
+}
+
+export function revokingToken(jti: string, nowMs: number): Step {
+  return {
+    text: 'UPDATE access_token SET revoked_at_ms = $2 WHERE jti = $1 AND revoked_at_ms IS NULL',
+    values: [jti, nowMs],
+    must: { rows: 1, why: 'revoked' },
+  };
 }
 
 export async function revokeAllTokens(tx: Transaction, nowMs: number): Promise<number> {

@@ -22,22 +22,24 @@ import type { Events, NewEvent } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import { type ErrorCode, OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import { type Act, joinedActs, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { type CheckedToken, type ClientsOfBatch, Judge, type Judgement } from './judge.ts';
 import { LiveCounts } from './live-counts.ts';
 import {
-  countLiveOfGrant,
+  askingForRoom,
   deleteExpired,
-  insertToken,
+  findingToken,
+  insertingToken,
   revokeAllTokens,
-  revokeToken,
-  revokeTokensOfGrant,
+  revokingToken,
+  revokingTokensOfGrant,
+  selectingSuperseded,
   selectToken,
   selectTokens,
-  supersedeOthers,
+  superseding,
   type TokenRow,
 } from './table.ts';
 
@@ -49,6 +51,8 @@ export type { TokenRow } from './table.ts';
  * that never supersedes (`single_active: off`) and keep a grant's revocation a matter of twenty rows.
  */
 const MAX_LIVE_TOKENS_PER_GRANT = 20;
+/** Why recording a token is refused there. */
+export const AT_CAP = 'live_tokens';
 
 /** The longest a check may take from a verifier's reading of `exp` to the row: a batch, a slow network, a busy store. */
 const LONGEST_CHECK_MS = 30_000;
@@ -109,7 +113,7 @@ export class Tokens {
     this.#liveCounts = new LiveCounts(given);
   }
 
-  /** Signs an access token (RFC 9068 §2.2, with `eb`). It is worth nothing until `record` has committed. */
+  /** Signs an access token (RFC 9068 §2.2, with `eb`). It is worth nothing until `recording` has committed. */
   async prepare(subject: TokenSubject): Promise<PreparedToken> {
     const { client, user } = subject;
     const nowMs = this.#clock.now();
@@ -159,47 +163,56 @@ export class Tokens {
     throw tooManyTokens(client.accessLifetimeSeconds);
   }
 
-  /** Records a prepared token: from this commit on it is live. @throws OAuthError 429 at the grant's cap */
-  async record(tx: Transaction, prepared: PreparedToken): Promise<void> {
-    const { grantId, clientId } = prepared.row;
-    if (grantId !== undefined) {
-      const live = await countLiveOfGrant(tx, grantId, this.#clock.now());
-      if (live >= MAX_LIVE_TOKENS_PER_GRANT) throw tooManyTokens(prepared.expiresInSeconds);
-    }
-    await insertToken(tx, prepared.row);
-    this.#liveCounts.added(clientId);
+  /**
+   * What records a prepared token: from its commit on it is live. Refused with `AT_CAP` where the grant has as many as it may; of a
+   * token that no grant stands behind, it asks nothing.
+   */
+  recording(prepared: PreparedToken): Act {
+    const { jti, grantId, clientId } = prepared.row;
+    const room = { nowMs: this.#clock.now(), most: MAX_LIVE_TOKENS_PER_GRANT, why: AT_CAP };
+    return {
+      steps: [...(grantId === undefined ? [] : [askingForRoom({ grantId, ...room })]), insertingToken(prepared.row)],
+      afterCommit: [() => this.#liveCounts.added(clientId)],
+      evidence: findingToken(jti),
+    };
+  }
+
+  /** The answer where recording was refused with `AT_CAP`. */
+  refusalAtCap(prepared: PreparedToken): OAuthError {
+    return tooManyTokens(prepared.expiresInSeconds);
   }
 
   /**
-   * Ends a grant's other tokens after an overlap for requests in flight. The invalidation is left out where it would come to
+   * What ends a grant's other tokens after an overlap for requests in flight. The invalidation is left out where it would come to
    * pass with the token's own expiry anyway.
    */
-  async supersedeOthers(tx: Transaction, kept: { grantId: string; jti: string; overlapMs: number }): Promise<void> {
-    const deadFromMs = this.#clock.now() + kept.overlapMs;
-    for (const { jti, audience, expiresAtMs } of await supersedeOthers(tx, { ...kept, deadFromMs })) {
-      const untilMs = expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
-      await this.#revocation.append(tx, { kind: 'superseded', subjectId: jti, audience, untilMs, expiresAtMs });
-    }
+  supersedingOthers(kept: { grantId: string; jti: string; overlapMs: number }): Act {
+    const atMs = this.#clock.now();
+    const others = { grantId: kept.grantId, jti: kept.jti, deadFromMs: atMs + kept.overlapMs };
+    const told = selectingSuperseded({ ...others, atMs, outlivesMs: ROW_OUTLIVES_TOKEN_MS });
+    return joinedActs(this.#revocation.appendingEach(told), { steps: [superseding(others)] });
   }
 
-  /** Ends all tokens of a grant. The caller tells others of the grant's end. */
-  async revokeOfGrant(tx: Transaction, grantId: string): Promise<void> {
-    await revokeTokensOfGrant(tx, grantId, this.#clock.now());
+  /** What ends all tokens of a grant. The caller tells others of the grant's end. */
+  revokingOfGrant(grantId: string): Act {
+    return { steps: [revokingTokensOfGrant(grantId, this.#clock.now())] };
   }
 
-  /** Ends one token. False when it is not there or was ended before. */
+  /** What ends one token; refused where it is not there or was ended before. */
+  revoking(token: Pick<TokenRow, 'jti' | 'clientId' | 'userId' | 'audience' | 'expiresAtMs'>): Act {
+    const { jti, clientId, userId, audience, expiresAtMs } = token;
+    const untilMs = expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
+    return joinedActs(
+      { steps: [revokingToken(jti, this.#clock.now())] },
+      this.#revocation.appending({ kind: 'token', subjectId: jti, audience, untilMs }),
+      this.#events.appending({ type: 'token.revoked', tokenId: jti, clientId, userId }),
+    );
+  }
+
+  /** The same within a transaction, by its id. False when it is not there or was ended before. */
   async revoke(tx: Transaction, jti: string): Promise<boolean> {
-    const row = await revokeToken(tx, jti, this.#clock.now());
-    if (!row) return false;
-    const untilMs = row.expiresAtMs + ROW_OUTLIVES_TOKEN_MS;
-    await this.#revocation.append(tx, { kind: 'token', subjectId: jti, audience: row.audience, untilMs });
-    await this.#events.append(tx, {
-      type: 'token.revoked',
-      tokenId: jti,
-      clientId: row.clientId,
-      userId: row.userId,
-    });
-    return true;
+    const row = await selectToken(tx, jti);
+    return row !== undefined && (await tx.do(this.revoking(row))).kind === 'done';
   }
 
   /** Ends every token issued up to now: what a restore demands, for nothing tells which of them were taken back since. */
@@ -247,9 +260,9 @@ export class Tokens {
   }
 
   /** One bounded step of forgetting tokens that expired long enough ago. */
-  async sweep(limit: number): Promise<{ deleted: number }> {
+  async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
     const beforeMs = this.#clock.now() - ROW_OUTLIVES_TOKEN_MS;
-    return { deleted: await this.#store.write((tx) => deleteExpired(tx, { beforeMs, limit })) };
+    return { deleted: await writes.write((tx) => deleteExpired(tx, { beforeMs, limit })) };
   }
 }
 

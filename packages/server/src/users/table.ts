@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from '../store/store.ts';
+import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { User } from './users.ts';
 
 /** A user as it is stored, not yet known to be ours. */
@@ -37,15 +37,23 @@ export async function after(sql: Sql, page: { afterId: string; limit: number }):
   return rows.map(toUser);
 }
 
-export async function insert(tx: Transaction, user: StoredUser): Promise<void> {
-  await tx.run(
-    `INSERT INTO app_user (proof, id, email, created_at_ms, disabled_at_ms, dead_before_ms)
-     VALUES ($1, $2, $3, $4, NULL, 0)`,
-    user.proof,
-    user.id,
-    user.email,
-    user.createdAtMs,
-  );
+/** Refused where somebody has the address already, however close he was. */
+export function inserting(user: StoredUser): Step {
+  return {
+    text: `INSERT INTO app_user (proof, id, email, created_at_ms, disabled_at_ms, dead_before_ms)
+     VALUES ($1, $2, $3, $4, NULL, 0) ON CONFLICT (email) DO NOTHING`,
+    values: [user.proof, user.id, user.email, user.createdAtMs],
+    must: { rows: 1, why: 'user' },
+  };
+}
+
+/** Refused unless what was issued to the user at `sinceMs` is alive. */
+export function askingInForce(id: string, sinceMs: number): Step {
+  return {
+    text: 'SELECT id FROM app_user WHERE id = $1 AND disabled_at_ms IS NULL AND dead_before_ms < $2',
+    values: [id, sinceMs],
+    must: { rows: 1, why: 'user' },
+  };
 }
 
 /** Returns whether there is such a user. The first time of disabling stays; `dead_before_ms` only ever rises. */

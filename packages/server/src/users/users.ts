@@ -13,7 +13,7 @@
 import { createId } from '@countersign/protocol';
 import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
-import type { Sql, Store, Transaction } from '../store/store.ts';
+import { type Act, joinedActs, onlyDone, type Sql, type Step, type Store, type Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import * as table from './table.ts';
@@ -38,14 +38,14 @@ export class Users {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #events: Pick<Events, 'append'>;
+  readonly #events: Pick<Events, 'append' | 'appending'>;
   readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
 
   constructor(given: {
     store: Store;
     clock: Clock;
     random: Random;
-    events: Pick<Events, 'append'>;
+    events: Pick<Events, 'append' | 'appending'>;
     buckets: Pick<Buckets, 'prove' | 'isProven'>;
   }) {
     this.#buckets = given.buckets;
@@ -88,8 +88,16 @@ export class Users {
     return users.slice(0, limit);
   }
 
-  /** Makes an account. The address was proved by its owner or named by the operator, and is free: call after `byEmail(email, tx)`. */
-  async create(tx: Transaction, email: string): Promise<User> {
+  /**
+   * Asks, for an act that was decided from a standing read before it, whether that still holds: the user is in force, and what was
+   * issued to him at `sinceMs` is alive.
+   */
+  askingInForce(userId: string, sinceMs: number): Step {
+    return table.askingInForce(userId, sinceMs);
+  }
+
+  /** What makes an account. The address was proved by its owner or named by the operator; refused where somebody has it already. */
+  creating(email: string): { user: User; act: Act } {
     const nowMs = this.#clock.now();
     const user: User = {
       id: createId('user', nowMs, this.#random.bytes(8)),
@@ -98,8 +106,15 @@ export class Users {
       disabledAtMs: undefined,
       deadBeforeMs: 0,
     };
-    await table.insert(tx, { ...user, proof: this.#buckets.prove(nameOf(user), termsOf(user)) });
-    await this.#events.append(tx, { type: 'user.created', userId: user.id });
+    const row = { ...user, proof: this.#buckets.prove(nameOf(user), termsOf(user)) };
+    const event = this.#events.appending({ type: 'user.created', userId: user.id });
+    return { user, act: joinedActs({ steps: [table.inserting(row)] }, event) };
+  }
+
+  /** The same within a transaction, where the address is free: call after `byEmail(email, tx)`. */
+  async create(tx: Transaction, email: string): Promise<User> {
+    const { user, act } = this.creating(email);
+    onlyDone(await tx.do(act));
     return user;
   }
 

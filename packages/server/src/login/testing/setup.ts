@@ -49,7 +49,9 @@ export async function setUp(options: { signUp?: boolean } = {}) {
     buckets,
     limits,
     events,
-    followers: { sessionEnded: async (_tx, end) => void ended.push(end) },
+    followers: {
+      sessionEnding: async (_sql, end) => ({ steps: [], afterCommit: [() => void ended.push(end)] }),
+    },
     issuer: ISSUER,
     organizationName: 'Example',
     signUp: options.signUp ?? true,
