@@ -89,6 +89,8 @@ export interface AuthorityGiven {
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
   /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
   memory?: Memory;
+  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  isSettling?: boolean;
 }
 
 /** Every part of an authority, by its name. */
@@ -99,7 +101,7 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
  * store must not be served from
  */
 export async function composeAuthority(given: AuthorityGiven) {
-  const { world, settings, store, masterKey, node, limits: overrides, memory } = given;
+  const { world, settings, store, masterKey, node, limits: overrides, memory, isSettling = false } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -119,7 +121,7 @@ export async function composeAuthority(given: AuthorityGiven) {
     ...{ store, invalidations, memory, log, stopwatch },
     onEpoch: () => keys.reload(),
   });
-  await standing.requireGood();
+  if (!isSettling) await standing.requireGood();
   await buckets.prepare();
   await keys.prepare();
 

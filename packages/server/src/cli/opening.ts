@@ -96,14 +96,16 @@ export function authorityOver(given: {
   /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
   node?: string;
+  isSettling?: boolean;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {}, memory, node } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
+  const { memory, node, isSettling = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
   return composeAuthority({
-    ...{ world, settings, store, masterKey },
+    ...{ world, settings, store, masterKey, isSettling },
     ...(memory && { memory }),
     ...(node !== undefined && { node }),
   });

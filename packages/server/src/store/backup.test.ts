@@ -15,7 +15,7 @@ import { after, beforeEach, test } from 'node:test';
 import { backupStore } from './backup.ts';
 import { raiseEpoch } from './epoch.ts';
 import { StoreRefusal, type StoreRefusalCode } from './errors.ts';
-import { MIGRATIONS_FOLDER, readMigrations } from './migrate.ts';
+import { MIGRATIONS_FOLDER, readMigrations } from './migration-files.ts';
 import { type RestoredCopy, type RestoreOptions, restoreDatabase } from './restore.ts';
 import { openSqliteStore, type SqliteStore } from './sqlite.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { TEST_SERVER } from '../testing/test-store.ts';
+import { TEST_SERVER } from '../testing/testing.ts';
 import { systemRandom } from '../world/random.ts';
 import { type ExportResult, exportStore } from './exporting.ts';
 import { readFence } from './fence.ts';
