@@ -11,8 +11,8 @@ export function masterKeyCheck(sealer: Sealer): { look(row: ExportedRow): void; 
   return {
     look({ table, values }) {
       if (table.name !== 'bucket_key') return;
-      const valueOf = (column: string) => values[table.columns.findIndex(({ name }) => name === column)];
-      const [version, sealedKey] = [valueOf('version'), valueOf('sealed_key')];
+      const column = (name: string) => values[table.columns.findIndex((known) => known.name === name)];
+      const [version, sealedKey] = [column('version'), column('sealed_key')];
       if (typeof version !== 'number' || !(sealedKey instanceof Uint8Array)) return;
       openBucketKey(sealer, { version, sealedKey });
       isSeen = true;

@@ -65,7 +65,10 @@ export function movingCommands(program: Command, terminal: Terminal): void {
       .command('restore-point')
       .description('after PostgreSQL was put back to an earlier moment: end what may have been taken back since'),
   )
-    .option('--journal <folder>', 'the revocation journals of all nodes, each in its folder; without them every grant ends')
+    .option(
+      '--journal <folder>',
+      'the revocation journals of all nodes, each in its folder; without them every grant ends',
+    )
     .option('--above-epoch <number>', 'an epoch that a node or verifier has seen', wholeNumber(1, 999_999_999))
     .action((options: RestorePointWords) => restorePoint(terminal, options));
 }
@@ -126,7 +129,8 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
       ...{ store, file, clock: systemClock },
       acceptRow: (row) => key.look(row),
       accept({ header }) {
-        if (!key.isSeen) throw new CommandRefused('export_damaged', 'Importing: the file is of no server that ever ran.');
+        if (!key.isSeen)
+          throw new CommandRefused('export_damaged', 'Importing: the file is of no server that ever ran.');
         if (header.issuer === issuer && header.accessAlgorithm === accessAlgorithm) return;
         throw new CommandRefused(
           'other_settings',
@@ -163,7 +167,11 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
       options.journal === undefined
         ? { journal: { kind: 'missing' as const, why: 'none was given' }, epoch: 0 }
         : journalOfNodes({ folder: options.journal, copyAtMs });
-    const aboveEpoch = Math.max(journalEpoch, memoryIn(settings.dataFolder).read()?.epoch ?? 0, options.aboveEpoch ?? 0);
+    const aboveEpoch = Math.max(
+      journalEpoch,
+      memoryIn(settings.dataFolder).read()?.epoch ?? 0,
+      options.aboveEpoch ?? 0,
+    );
     const { epoch, settled } = await setRestorePoint({
       ...{ store, clock: systemClock, random: systemRandom, aboveEpoch },
       settle: (raised) => settleRestore(authority, { store, epoch: raised, journal }),

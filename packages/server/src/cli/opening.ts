@@ -1,9 +1,17 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
 import type { Memory } from '../standing/standing.ts';
-import { openSqliteStore, type SqliteStore } from '../store/store.ts';
+import {
+  defaultJournalFolder,
+  isMigrated,
+  openPostgresStore,
+  openSqliteStore,
+  type PostgresStore,
+  type SqliteStore,
+} from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder, readText } from '../world/files.ts';
 import type { Log } from '../world/log.ts';
@@ -14,14 +22,18 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { hasDatabase } from './data-folder.ts';
 import { requireSameIdentity } from './identity.ts';
+import { nodeNameOf } from './node-name.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
 
-/** An authority over the store of the data folder. */
+/** The store that the settings name. */
+export type OpenStore = SqliteStore | PostgresStore;
+
+/** An authority over that store. */
 export interface Opened {
   settings: Settings;
   authority: Authority;
-  store: SqliteStore;
+  store: OpenStore;
 }
 
 /** @throws SettingsError */
@@ -30,16 +42,16 @@ export function settingsOf(terminal: Terminal): Settings {
 }
 
 /**
- * Runs a command's work on the data folder, beside a running server or without one; both see each other's commits at once.
- * Refuses a folder without a database: making one because a path is misspelt would answer every question with "none".
+ * Runs a command's work on the store, beside a running server or without one; both see each other's commits at once.
+ * Refuses where there is no database: making one because a path is misspelt would answer every question with "none".
  */
 export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened) => Promise<T>): Promise<T> {
   const settings = settingsOf(terminal);
-  requireDatabase(settings);
+  await requireDatabase(settings);
   requireSameIdentity(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const masterKey = masterKeyOf(settings);
-  const store = openStore(settings);
+  const store = await openStore(settings);
   try {
     return await work({ settings, store, authority: await authorityOver({ settings, store, masterKey, log }) });
   } finally {
@@ -49,12 +61,14 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
 
 /**
  * The master key; its file is made together with the first database. Beside a database that is there, a missing file is a key
- * that was lost: a new one would open nothing.
+ * that was lost: a new one would open nothing. Of many nodes each needs the same key, so none makes one of its own.
  */
 export function masterKeyOf(settings: Settings): Uint8Array {
   ensurePrivateFolder(settings.dataFolder);
-  const { masterKey } = settings;
-  if (masterKey.kind === 'file' && hasDatabase(settings.dataFolder)) requireKeyFile(masterKey.path);
+  const { masterKey, database, dataFolder } = settings;
+  if (masterKey.kind === 'file' && (database.kind === 'postgres' || hasDatabase(dataFolder))) {
+    requireKeyFile(masterKey.path);
+  }
   return openKey(masterKey);
 }
 
@@ -64,19 +78,50 @@ export function existingMasterKey(settings: Settings): Uint8Array {
   return openKey(settings.masterKey);
 }
 
-export function openStore(settings: Settings): SqliteStore {
-  const { dataFolder, journalFolder } = settings;
-  const journal = { kind: 'folder' as const, folder: journalFolder };
+export async function openStore(settings: Settings): Promise<OpenStore> {
+  const { database, journalFolder, dataFolder } = settings;
+  if (database.kind === 'embedded') return openEmbedded(settings);
+  const { url, caFile, connections } = database;
+  // Nothing orders the lines of several nodes: each writes a folder of its own.
+  const own = (folder: string) => folderOf(join(folder, nodeNameOf(dataFolder)));
+  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : own(journalFolder);
+  return openPostgresStore({ url, caFile, connections, journal, clock: systemClock });
+}
+
+/** The embedded store of a data folder that has one, for what is done to its file. @throws CommandRefused */
+export async function openDataFolder(settings: Settings): Promise<SqliteStore> {
+  requireEmbedded(settings);
+  await requireDatabase(settings);
+  return openEmbedded(settings);
+}
+
+/** @throws CommandRefused `embedded_only` where the state is in PostgreSQL, which has tools of its own for this */
+export function requireEmbedded({ database }: Settings): void {
+  if (database.kind === 'embedded') return;
+  throw new CommandRefused(
+    'embedded_only',
+    'This is for the database file in the data folder, and databaseUrl names PostgreSQL. Back that up and restore it with its own ' +
+      'tools, as docs/operating/backup.md says; or unset databaseUrl (COUNTERSIGN_DATABASE_URL, DATABASE_URL).',
+  );
+}
+
+function openEmbedded({ dataFolder, journalFolder }: Settings): SqliteStore {
+  const journal = folderOf(journalFolder ?? defaultJournalFolder(dataFolder));
   return openSqliteStore({ dataFolder, clock: systemClock, journal });
 }
 
-/** The embedded store of a data folder that has one. @throws CommandRefused `no_database` */
-export function openDataFolder(settings: Settings): SqliteStore {
-  requireDatabase(settings);
-  return openStore(settings);
+function folderOf(folder: string): { kind: 'folder'; folder: string } {
+  return { kind: 'folder', folder };
 }
 
-function requireDatabase({ dataFolder }: Settings): void {
+async function requireDatabase({ dataFolder, database }: Settings): Promise<void> {
+  if (database.kind === 'postgres') {
+    if (await isMigrated(database)) return;
+    throw new CommandRefused(
+      'no_database',
+      'The database that databaseUrl names is empty. Check databaseUrl, or make the tables with: countersign migrate',
+    );
+  }
   if (hasDatabase(dataFolder)) return;
   throw new CommandRefused(
     'no_database',
@@ -120,7 +165,8 @@ function requireKeyFile(path: string): void {
   throw new CommandRefused(
     'master_key_missing',
     `The master key is missing: there is no ${path}, and no other was given. Put the file back from where it is kept, or set ` +
-      'COUNTERSIGN_MASTER_KEY or COUNTERSIGN_MASTER_KEY_FILE. Nothing was changed.',
+      'COUNTERSIGN_MASTER_KEY or COUNTERSIGN_MASTER_KEY_FILE. The nodes of one PostgreSQL all have the same; for the first: openssl rand ' +
+      '-base64 32. Nothing was changed.',
   );
 }
 

@@ -2,13 +2,29 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type RestoreOutcome, settleRestore } from '../admin/admin.ts';
-import { backupStore, type RestoreResult, restoreDatabase } from '../store/store.ts';
+import {
+  type BackupDescription,
+  backupStore,
+  defaultJournalFolder,
+  planOnPostgres,
+  planOnSqlite,
+  type RestoreResult,
+  restoreDatabase,
+} from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
 import { ensurePrivateFolder } from '../world/files.ts';
 import { pinoLog } from '../world/log-pino.ts';
-import { hasDatabase, holdDataFolder } from './data-folder.ts';
+import { holdDataFolder } from './data-folder.ts';
 import { requireSameIdentity } from './identity.ts';
-import { authorityOver, existingMasterKey, masterKeyOf, openStore, settingsOf, withAuthority } from './opening.ts';
+import {
+  authorityOver,
+  existingMasterKey,
+  masterKeyOf,
+  openDataFolder,
+  openStore,
+  requireEmbedded,
+  settingsOf,
+} from './opening.ts';
 import { type JsonOption, withJson } from './options.ts';
 import { iso, pairs, reply, when } from './output.ts';
 import type { Terminal } from './terminal.ts';
@@ -23,7 +39,11 @@ export function storeCommands(program: Command, terminal: Terminal): void {
     program
       .command('migrate')
       .description('bring the database to the schema of this release; makes data folder, keys and database'),
-  ).action((options: JsonOption) => migrate(terminal, options));
+  )
+    .option('--plan', 'only say what would be applied, and who would have to wait; changes nothing')
+    .action((options: JsonOption & { plan?: boolean }) =>
+      options.plan ? plan(terminal, options) : migrate(terminal, options),
+    );
   withJson(
     program
       .command('backup <folder>')
@@ -43,24 +63,50 @@ export function storeCommands(program: Command, terminal: Terminal): void {
 
 async function migrate(terminal: Terminal, options: JsonOption): Promise<void> {
   const settings = settingsOf(terminal);
-  const wasThere = hasDatabase(settings.dataFolder);
   requireSameIdentity(settings);
   const masterKey = masterKeyOf(settings);
-  const store = openStore(settings);
+  const store = await openStore(settings);
   try {
     await authorityOver({ settings, store, masterKey, log: pinoLog({ stream: terminal.stderr, level: 'warn' }) });
   } finally {
     await store.close();
   }
   const applied = store.applied.map(({ name }) => name);
+  const isNew = store.applied[0]?.number === 1;
   const changes =
     applied.length === 0 ? 'The schema is that of this release already.' : `Applied: ${applied.join(', ')}.`;
-  const place = wasThere ? '' : `Made a database in ${resolve(settings.dataFolder)}. `;
-  reply(terminal, options, { text: `${place}${changes}`, json: { applied, created: !wasThere } });
+  const place = settings.database.kind === 'embedded' ? resolve(settings.dataFolder) : 'PostgreSQL';
+  reply(terminal, options, {
+    text: `${isNew ? `Made a database in ${place}. ` : ''}${changes}`,
+    json: { applied, created: isNew },
+  });
+}
+
+async function plan(terminal: Terminal, options: JsonOption): Promise<void> {
+  const { database, dataFolder } = settingsOf(terminal);
+  const planned = database.kind === 'embedded' ? planOnSqlite({ dataFolder }) : await planOnPostgres(database);
+  const lines = planned.flatMap(({ name, locks }) => [
+    name,
+    ...locks.map(({ table, lock, lockedOut }) => {
+      const where = table === '*' ? 'the database' : `table ${table}`;
+      return `  ${where}: ${lock}; ${lockedOut === 'nobody' ? 'nobody has' : `${lockedOut} have`} to wait`;
+    }),
+    ...(locks.length === 0 ? ['  nothing that is in use is locked'] : []),
+  ]);
+  const text = lines.length === 0 ? 'The schema is that of this release already.' : lines.join('\n');
+  reply(terminal, options, { text, json: { planned } });
 }
 
 async function backup(terminal: Terminal, folder: string, options: JsonOption): Promise<void> {
-  const description = await withAuthority(terminal, ({ store }) => backupStore({ store, folder, clock: systemClock }));
+  const settings = settingsOf(terminal);
+  requireSameIdentity(settings);
+  const store = await openDataFolder(settings);
+  let description: BackupDescription;
+  try {
+    description = await backupStore({ store, folder, clock: systemClock });
+  } finally {
+    await store.close();
+  }
   const { createdAtMs, epoch, journalSegment, schema } = description;
   const text = [
     `Backed up into ${resolve(folder)}.`,
@@ -75,7 +121,8 @@ async function backup(terminal: Terminal, folder: string, options: JsonOption): 
 
 async function restore(terminal: Terminal, folder: string, options: RestoreOptions): Promise<void> {
   const settings = settingsOf(terminal);
-  const { dataFolder, journalFolder } = settings;
+  requireEmbedded(settings);
+  const { dataFolder, journalFolder = defaultJournalFolder(settings.dataFolder) } = settings;
   requireSameIdentity(settings);
   const masterKey = existingMasterKey(settings);
   ensurePrivateFolder(dataFolder);

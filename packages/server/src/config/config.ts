@@ -6,10 +6,12 @@
  * Whatever is wrong is reported at once, by name, with what to do; values are never repeated, for some of them are secrets.
  */
 import { join } from 'node:path';
+import { type DatabaseSettings, databaseSource, databaseWarnings } from './database.ts';
 import { environmentName, FIELDS, type FieldName, type Given, haveCommonAddress } from './fields.ts';
 import { type MasterKeySource, readMasterKey } from './master-key.ts';
 import { nearest } from './nearest.ts';
 
+export type { DatabaseSettings } from './database.ts';
 export { type MasterKeySource, openMasterKey } from './master-key.ts';
 
 export interface Settings {
@@ -22,8 +24,12 @@ export interface Settings {
   /** 0: no plaintext listener. */
   readonly plaintextPort: number;
   readonly dataFolder: string;
-  /** Where the revocation journal stands: best on another disk than the database. */
-  readonly journalFolder: string;
+  readonly database: DatabaseSettings;
+  /**
+   * Where the revocation journal stands: best on another disk than the database. Undefined: with PostgreSQL and not set there is none,
+   * and a restore ends every grant.
+   */
+  readonly journalFolder: string | undefined;
   readonly masterKey: MasterKeySource;
   /** `local`: certificate of a CA made at first start, for localhost names only. */
   readonly tls:
@@ -84,7 +90,7 @@ export function readSettings(from: {
 }): Settings {
   const problems = [...environmentProblems(from.environment)];
   const given = readGiven(from, problems);
-  const settings = complete(given, from.readText, problems);
+  const settings = complete(given, from, problems);
   if (problems.length > 0) throw new SettingsError(problems);
   return settings;
 }
@@ -149,7 +155,11 @@ function readFile(
 }
 
 /** Adds defaults and checks what depends on more than one setting. */
-function complete(given: Given, readText: (path: string) => string | undefined, problems: string[]): Settings {
+function complete(
+  given: Given,
+  { environment, readText }: { environment: Environment; readText: (path: string) => string | undefined },
+  problems: string[],
+): Settings {
   const mode = given.mode ?? 'development';
   const production = mode === 'production';
   const port = given.port ?? 8443;
@@ -171,6 +181,10 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
         'told who any token is. Let the proxy ask from another address, or ask a sidecar.',
     );
   }
+  const database = databaseSource({
+    ...{ given, platformUrl: environment.DATABASE_URL, called, problems },
+    fileText: (name, path) => fileText(name, path, readText, problems),
+  });
   const host = new URL(URL.canParse(issuer) ? issuer : 'https://localhost').hostname;
   const listenHost = given.host ?? (production ? '0.0.0.0' : '127.0.0.1');
   return {
@@ -180,7 +194,8 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
     port,
     plaintextPort,
     dataFolder,
-    journalFolder: given.journalFolder ?? join(dataFolder, 'journal'),
+    database,
+    journalFolder: given.journalFolder ?? (database.kind === 'embedded' ? join(dataFolder, 'journal') : undefined),
     masterKey: masterKeySource(given, { dataFolder, readText }, problems),
     tls: tlsSource(given, { production, readText }, problems),
     ...{ trustedProxies, forwardAuthProxies },
@@ -193,7 +208,7 @@ function complete(given: Given, readText: (path: string) => string | undefined, 
     hstsPreload: given.hstsPreload ?? false,
     logLevel: given.logLevel ?? 'info',
     shutdownSeconds: given.shutdownSeconds ?? DEFAULT_SHUTDOWN_SECONDS,
-    warnings: warningsFor(given, [listenHost, host]),
+    warnings: [...warningsFor(given, [listenHost, host]), ...databaseWarnings(database, given)],
   };
 }
 

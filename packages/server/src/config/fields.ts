@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { readPostgresAddress } from '../world/postgres-address.ts';
 
 /** Longest organization name: it stands in a mail's subject and a page's heading. */
 const MAX_ORGANIZATION_NAME = 60;
@@ -9,6 +10,11 @@ const MAX_ORGANIZATION_NAME = 60;
  * 140.
  */
 const MAX_ISSUER_LENGTH = 128;
+
+/** What a URL of a database must be. */
+export const POSTGRES_URL =
+  'be postgres://user:password@host:5432/database, and after a question mark at most sslmode (disable, require, verify-ca, ' +
+  'verify-full) and host, the folder of a socket';
 
 const text = z.string().trim().min(1);
 const flag = z.union([z.boolean(), z.stringbool()]);
@@ -43,6 +49,10 @@ export const FIELDS = {
   plaintextPort: { schema: whole(0, 65_535), must: 'be a port number, or 0 for no plaintext listener' },
   dataFolder: { schema: text, must: 'be a path' },
   journalFolder: { schema: text, must: 'be a path' },
+  databaseUrl: { schema: text.refine((url) => readPostgresAddress(url) !== undefined), must: POSTGRES_URL },
+  databaseUrlFile: { schema: text, must: 'be a path' },
+  databaseCaFile: { schema: text, must: 'be the path of a PEM file' },
+  databaseConnections: { schema: whole(2, 500), must: 'be a whole number from 2 to 500' },
   masterKey: { schema: text, must: 'be 32 bytes as base64 or hex' },
   masterKeyFile: { schema: text, must: 'be a path' },
   tlsCertificateFile: { schema: text, must: 'be the path of a PEM file: certificate, then its intermediates' },

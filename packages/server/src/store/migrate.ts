@@ -53,7 +53,9 @@ export function schemaNumber(database: DatabaseSync): number {
   return Number(database.prepare('SELECT max(number) AS number FROM schema_migration').get()?.number ?? 0);
 }
 
-function readApplied(database: DatabaseSync): AppliedMigration[] {
+/** What a database has; nothing where it is none of this yet. */
+export function readApplied(database: DatabaseSync): AppliedMigration[] {
+  if (schemaNumber(database) === 0) return [];
   return database
     .prepare('SELECT number, sha256, runs_from FROM schema_migration')
     .all()

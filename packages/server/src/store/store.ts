@@ -116,6 +116,8 @@ export { abandonExport, type ExportResult, exportStore } from './exporting.ts';
 export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fence.ts';
 export { type ImportResult, importStore } from './importing.ts';
 export { type JournalSince, journalOfNodes, type Replayable, readJournal } from './journal-reading.ts';
+export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
+export { isMigrated } from './postgres/migrating.ts';
 export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,

@@ -68,6 +68,11 @@ export async function missingOnPostgres(
   );
 }
 
+/** Whether a database has any schema of this. */
+export async function isMigrated(place: DatabasePlace): Promise<boolean> {
+  return withClient(place, async (client) => (await readApplied(client)).length > 0);
+}
+
 function migrationsOf(folder = MIGRATIONS_FOLDER): PostgresMigration[] {
   return readMigrations(folder).map(postgresMigration);
 }
