@@ -43,6 +43,8 @@ export class Installation {
   readonly port: number;
   readonly plaintextPort: number;
   readonly issuer: string;
+  /** Settings of every command and server of it. */
+  environment: Record<string, string> = {};
   readonly #running = new Set<ChildProcess>();
   /** Links that were followed or handed out: the next mail is one that is not among them. */
   readonly #seenLinks = new Set<string>();
@@ -56,6 +58,11 @@ export class Installation {
   static async make(): Promise<Installation> {
     const [port = 0, plaintextPort = 0] = await freePorts(2);
     return new Installation({ port, plaintextPort });
+  }
+
+  /** Another machine that is reached by the same name: its own folder, the same ports. */
+  elsewhere(): Installation {
+    return new Installation({ port: this.port, plaintextPort: this.plaintextPort });
   }
 
   /** Ends what still runs, and takes the files away. */
@@ -202,6 +209,7 @@ export class Installation {
         COUNTERSIGN_DATA_FOLDER: this.dataFolder,
         COUNTERSIGN_PORT: String(this.port),
         COUNTERSIGN_PLAINTEXT_PORT: String(this.plaintextPort),
+        ...this.environment,
         ...environment,
       },
     });
@@ -236,7 +244,7 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(
