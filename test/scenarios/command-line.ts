@@ -74,11 +74,14 @@ export class Installation {
   /** Runs a command to its end. */
   async run(
     words: readonly string[],
-    more: { input?: string; environment?: Record<string, string> } = {},
+    more: { input?: string; environment?: Record<string, string>; endWithinMs?: number } = {},
   ): Promise<Ran> {
     const child = this.#spawn(words, more.environment);
     child.process.stdin?.end(more.input ?? '');
+    // A server that should have refused to start would run for ever.
+    const limit = more.endWithinMs && setTimeout(() => child.process.kill('SIGKILL'), more.endWithinMs);
     const code = await child.ended;
+    if (limit) clearTimeout(limit);
     return { code, stdout: child.stdout(), stderr: child.stderr() };
   }
 

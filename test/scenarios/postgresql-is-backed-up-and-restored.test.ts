@@ -124,7 +124,7 @@ test('without journals a restore point ends every grant, and a node that was sto
   const newest = await here.refresh(client, kept.refresh_token);
   assert.equal(await server.stop(), 0);
   putBack(false);
-  const refused = await here.run(['start']);
+  const refused = await here.run(['start'], { endWithinMs: 30_000 });
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /older copy of what this node has seen.*countersign restore-point/s);
   const point = await here.run(wordsOf(WITHOUT_JOURNALS));

@@ -268,7 +268,7 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       // At once, so that other nodes go on with the jobs while this one still answers what it was asked.
       void leases.stop();
       push.stop();
-      standing.remember();
+      void standing.end();
       // What is counted and not yet written would be lost with this process.
       countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
     },

@@ -94,9 +94,8 @@ test('what was seen is written down now and then, at once where the epoch rose, 
   await standing.look();
   assert.deepEqual(written.at(-1), { epoch: 4, head: 9 });
   log.head = 10;
-  await standing.look();
-  standing.remember();
-  standing.remember();
+  await standing.end();
+  await standing.end();
   assert.deepEqual(written.slice(3), [{ epoch: 4, head: 10 }]);
 });
 

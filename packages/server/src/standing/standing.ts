@@ -120,8 +120,13 @@ export class Standing {
     return this.#looking;
   }
 
-  /** Writes down what was seen, at a stop. */
-  remember(): void {
+  /** Looks a last time, at a stop, and writes down what is seen. A store that is away by then leaves what was seen before. */
+  async end(): Promise<void> {
+    await this.look().catch(() => {});
+    this.#remember();
+  }
+
+  #remember(): void {
     const { epoch, head } = this.#remembered;
     if (this.#memory === undefined || (this.#seen.epoch === epoch && this.#seen.head === head)) return;
     this.#rememberedMs = this.#stopwatch.monotonicMs();
@@ -151,7 +156,7 @@ export class Standing {
     // Not before the start is through: one that is refused, for a wrong master key perhaps, changes nothing.
     if (trouble !== undefined || !this.#isStarted) return;
     const isDue = startedMs - this.#rememberedMs >= REMEMBER_MS;
-    if (isDue || this.#seen.epoch !== this.#remembered.epoch) this.remember();
+    if (isDue || this.#seen.epoch !== this.#remembered.epoch) this.#remember();
   }
 
   #tell(trouble: Trouble | undefined): void {
