@@ -191,7 +191,7 @@ test('a file that is not whole, or not as it was written, is refused', async (t)
   await refused(joined([...lines, lines[1] ?? '']), /after its end/);
   await refused(joined([...lines.slice(0, -1), 'x', lines.at(-1) ?? '']), /cannot be read/);
   const [head = '', ...rows] = lines;
-  await refused(joined([head, ...rows.slice(0, -1).reverse(), rows.at(-1) ?? '']), /not one of its tables|SHA-256/);
+  await refused(joined([head, ...rows.slice(0, -1).reverse()]), /not one of its tables/);
   await refused(whole.replace('["app_user"', '["app_users"'), /not one of its tables/);
   appendFileSync(file, 'torn');
   assert.equal((await readExport(file)).wholeBytes, whole.length + 3, 'three letters of two bytes');

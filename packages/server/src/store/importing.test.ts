@@ -172,3 +172,18 @@ test('of two imports at once one goes on, and no row comes twice', async (t) => 
   if (!ends.some(({ status }) => status === 'fulfilled')) await bringIn(store, file);
   assert.equal((await store.read.all(ALL_USERS)).length, USERS);
 });
+
+test('an import that another one has overtaken stops at once', async (t) => {
+  const { file } = await exported(t);
+  const store = await target(t);
+  const overtaken: Store = Object.assign(Object.create(store) as Store, {
+    read: store.read,
+    // Before each of its commits, another import has gone a step further.
+    write: async (work: (tx: Transaction) => Promise<unknown>) => {
+      await store.write((tx) => tx.run('UPDATE store_fence SET rows_done = rows_done + 1'));
+      return store.write(work);
+    },
+  });
+  await assert.rejects(bringIn(overtaken, file), { code: 'import_interrupted' });
+  assert.equal((await store.read.all(ALL_USERS)).length, 0);
+});
