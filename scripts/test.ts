@@ -1,14 +1,19 @@
 /**
  * `npm test [-- part-of-a-path …]`: finds the tests, says what this machine lacks for them, runs them side by side, and names
  * the slowest files. Exits 1 if a test failed or none was found.
+ *
+ * Files that open a store run twice: on SQLite, and on PostgreSQL where there is one (`TEST_DATABASE_URL`, else this machine's). A file
+ * that is about SQLite itself, or mocks what the driver needs, says so in a line `// Only on SQLite: why`.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { dropScratchDatabases } from '../packages/server/src/store/store.ts';
 import { CHROMIUM } from '../test/browser/chromium.ts';
 import { FAKETIME_LIBRARY } from '../test/coherence/faketime.ts';
 import { NGINX } from '../test/scenarios/nginx.ts';
@@ -41,10 +46,25 @@ const NEEDS = [
     present: () => NGINX !== undefined,
     without: 'forward-auth is not tested with a real proxy (apt-get install nginx)',
   },
+  {
+    what: 'PostgreSQL',
+    present: () => hasDatabase,
+    without: 'the store is tested on SQLite only (start one on 127.0.0.1:5432, or name one by TEST_DATABASE_URL)',
+  },
 ];
+
+/** How a test opens a store of the engine that the run asks for. */
+const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp)\(/;
+/** Those of them that say that they run on one engine only. */
+const ONLY_ON_SQLITE = /^\/\/ Only on SQLite: \S/m;
+/** Whose tests are of the store through its contract, and so of both engines. */
+const ON_BOTH_ENGINES = /^(?:packages\/server\/src|test\/(?:scenarios|attacks|conformance|leaks))\//;
+/** Where PostgreSQL is looked for. */
+const DATABASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
+const hasDatabase = await answers(DATABASE_URL);
 
 const wanted = process.argv.slice(2);
 const files = globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'])
@@ -67,14 +87,52 @@ if (!process.env.NODE_OPTIONS?.includes(condition)) {
   process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${condition}`.trim();
 }
 
+// Names the databases of this run, so that its end can drop what its tests left.
+process.env.COUNTERSIGN_TEST_RUN = `r${Date.now().toString(36)}`;
+
 process.exitCode = 1; // until the runner says otherwise: a run that breaks off is not a good one
 const times: { file: string; ms: number }[] = [];
-const results = run({ files, concurrency: availableParallelism(), timeout: TIMEOUT_MS });
-results.on('test:summary', ({ file, duration_ms: ms, success }) => {
-  if (file !== undefined) times.push({ file: relative(root, file), ms });
-  else finish(success, ms);
-});
-results.compose(spec).pipe(process.stdout);
+const startedMs = performance.now();
+const passed = [await runOn('sqlite', files)];
+if (hasDatabase) {
+  const onBoth = files.filter((path) => {
+    const text = readFileSync(path, 'utf8');
+    return ON_BOTH_ENGINES.test(path) && OPENS_STORE.test(text) && !ONLY_ON_SQLITE.test(text);
+  });
+  console.log(`\n${onBoth.length} of these files again, on PostgreSQL:`);
+  passed.push(await runOn('postgres', onBoth));
+  await dropScratchDatabases({ url: DATABASE_URL, run: process.env.COUNTERSIGN_TEST_RUN });
+}
+finish(passed.every(Boolean), performance.now() - startedMs);
+
+function runOn(engine: 'sqlite' | 'postgres', paths: string[]): Promise<boolean> {
+  if (paths.length === 0) return Promise.resolve(true);
+  process.env.COUNTERSIGN_TEST_ENGINE = engine;
+  const suffix = engine === 'postgres' ? ' (PostgreSQL)' : '';
+  return new Promise((resolve) => {
+    const results = run({ files: paths, concurrency: availableParallelism(), timeout: TIMEOUT_MS });
+    results.on('test:summary', ({ file, duration_ms: ms, success }) => {
+      if (file !== undefined) times.push({ file: relative(root, file) + suffix, ms });
+      else resolve(success);
+    });
+    results.compose(spec).pipe(process.stdout, { end: false });
+  });
+}
+
+function answers(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve) => {
+    const socket = connect({ host: hostname, port: Number(port || 5432), timeout: 2_000 });
+    const end = (isThere: boolean) => {
+      socket.destroy();
+      resolve(isThere);
+    };
+    socket
+      .on('connect', () => end(true))
+      .on('error', () => end(false))
+      .on('timeout', () => end(false));
+  });
+}
 
 function finish(success: boolean, totalMs: number): void {
   process.exitCode = success ? 0 : 1;
@@ -82,7 +140,7 @@ function finish(success: boolean, totalMs: number): void {
     const slowest = times.sort((a, b) => b.ms - a.ms).slice(0, SLOWEST_SHOWN);
     for (const { file, ms } of slowest) console.log(`${seconds(ms).padStart(8)}  ${file}`);
     const over = totalMs > BUDGET_MS ? `, over the budget of ${seconds(BUDGET_MS)}` : '';
-    console.log(`${files.length} files in ${seconds(totalMs)}${over}; ${success ? 'all good' : 'NOT good'}`);
+    console.log(`${times.length} files in ${seconds(totalMs)}${over}; ${success ? 'all good' : 'NOT good'}`);
   });
 }
 

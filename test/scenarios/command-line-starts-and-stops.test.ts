@@ -12,6 +12,18 @@ async function installation(t: { after(work: () => void): void }): Promise<Insta
   return made;
 }
 
+/** The jobs, once the server holds all of them under numbers above this one. */
+async function jobsHeld(here: Installation, above = 0): Promise<{ name: string; node: string; number: number }[]> {
+  const until = performance.now() + 9_000; // less than any wait for a silent node
+  for (;;) {
+    const { stdout } = await here.run(['jobs', '--json']);
+    const { jobs } = JSON.parse(stdout) as { jobs: { name: string; node: string; number: number }[] }; // as cli/jobs.ts writes it
+    if (jobs.length > 0 && jobs.every(({ node, number }) => node === 'data-folder' && number > above)) return jobs;
+    assert.ok(performance.now() < until, stdout);
+    await pause(100);
+  }
+}
+
 test('a first start makes everything, says what to open, and stops with 0', async (t) => {
   const here = await installation(t);
   const server = await here.start();
@@ -53,10 +65,16 @@ test('one server at a time on a data folder, and a killed one leaves nothing in 
   );
   assert.equal((await fetch(`${here.issuer}/readyz`)).status, 200);
 
+  const before = await jobsHeld(here);
   await server.stop('SIGKILL');
   assert.ok(existsSync(join(here.dataFolder, 'countersign.pid')), 'a kill leaves the file, which nothing believes');
   const next = await here.start();
+  const after = await jobsHeld(here, before[0]?.number);
+  assert.ok(after.length > 0 && after.length === before.length, 'all jobs go on at once, under higher numbers');
   assert.equal(await next.stop(), 0);
+  const { stdout } = await here.run(['jobs']);
+  assert.match(stdout, /^JOB +NODE +NUMBER +SINCE +RENEWED\n/);
+  assert.doesNotMatch(stdout, /data-folder/, 'a stop gives them back');
 });
 
 test('DP-03 a request under way when the stop comes is finished; then the exit code is 0', async (t) => {

@@ -1,3 +1,4 @@
+// Only on SQLite: its disk is filled by a trigger in SQLite's own dialect.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startTestServer } from '@countersign/testkit';

@@ -1,3 +1,4 @@
+// Only on SQLite: its thief reads the database file.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Browser, startTestServer, type TestServer } from '@countersign/testkit';

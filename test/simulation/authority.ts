@@ -157,8 +157,11 @@ export class Authority {
     }
     const open = store.begin();
     const what = `${kind} ${subjectId}`;
-    agenda.after(lastingMs(), `the row for ${what} is inserted`, () => {
-      store.insert(open);
+    // Of a transaction of several rows a read must bring all or none.
+    const { writers } = this.#plan;
+    const others = writers?.chance.is(writers.several) ? 2 : 0;
+    agenda.after(lastingMs(), `the rows for ${what} are inserted`, () => {
+      store.insert(open, others + 1);
       const atMs = agenda.nowMs;
       const row = {
         ...{ atMs, kind, subjectId },
@@ -167,8 +170,10 @@ export class Authority {
         // A compromised key, and a user or client that is looked at anew, kill nothing.
         deadUpToMs: isGroup && chance.is(0.6) ? atMs : undefined,
       };
-      agenda.after(lastingMs(), `${what} is committed`, () => {
-        const killed = store.commit(open, row, agenda.nowMs);
+      const other = { ...row, kind: 'token' as const, subjectId: 'of nobody', expiresAtMs: undefined };
+      agenda.after(lastingMs(), `${what} is over`, () => {
+        if (isSlow && writers?.chance.is(writers.takenBack)) return store.rollBack(open);
+        const killed = store.commit(open, [...Array.from({ length: others }, () => other), row], agenda.nowMs);
         if (!killed) return;
         this.revocations++;
         this.#dead = [...killed, ...this.#dead].slice(0, MAX_DEAD);
@@ -177,6 +182,12 @@ export class Authority {
         if (!chance.is(lost / 100)) this.#wakeNodes();
       });
     });
+  }
+
+  /** The database ends and is there again. Nothing that was committed is lost. */
+  crash(): void {
+    this.#store.crash();
+    this.#note('the database crashed');
   }
 
   // Copies of the store

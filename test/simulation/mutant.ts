@@ -14,6 +14,7 @@ export interface Mutant {
 }
 
 export const COHERENCE = 'packages/verifier/src/coherence/coherence.ts';
+export const SEEN = 'packages/server/src/push/seen.ts';
 export const ROUNDS = 'packages/server/src/push/rounds.ts';
 
 export function spoil(file: string, from: string, to: string): Spoiling {

@@ -1,12 +1,12 @@
 /** Faults of the authority's side that the simulation must see. */
-import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, spoil } from './mutant.ts';
+import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
 
 export const MUTANTS_OF_NODES: readonly Mutant[] = [
   {
     name: 'echo before read',
     spoilings: [spoil(ROUNDS, 'arrivedAfter < round.number;', 'arrivedAfter <= round.number;')],
     breaks: ['staleness'],
-    seed: 603,
+    seed: 331,
   },
   {
     name: 'echo after an incomplete read',
@@ -43,18 +43,18 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
       ),
     ],
     breaks: ['staleness'],
-    seed: 4,
+    seed: 5,
   },
   {
     name: 'resumed whatever the read began after',
-    spoilings: [spoil(ROUNDS, ' && cursor >= round.after', ''), FEW_ROWS],
+    spoilings: [spoil(ROUNDS, 'cursor >= round.after.upTo && ', ''), FEW_ROWS],
     breaks: ['staleness'],
-    seed: 4,
+    seed: 16,
   },
   {
     name: 'resumed in another epoch',
     spoilings: [
-      spoil(ROUNDS, 'return epoch === round.epoch && cursor', 'return cursor'),
+      spoil(ROUNDS, 'return epoch === round.epoch && isBrought', 'return isBrought'),
       spoil(
         COHERENCE,
         'if (hello.epoch > this.#epoch) this.#forgetEpoch(hello.epoch);',
@@ -65,12 +65,30 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     seed: 2,
   },
   {
-    name: 'rows that were brought once are never new',
-    spoilings: [
-      spoil(ROUNDS, '!this.#brought.has(row.position)', 'row.position > Math.max(0, ...this.#brought.keys())'),
-    ],
+    name: 'cursor ahead of the newest row',
+    spoilings: [],
+    reading: 'horizon',
+    breaks: ['staleness'],
+    seed: 60,
+  },
+  {
+    name: 'a page that tears a transaction apart',
+    spoilings: [],
+    reading: 'torn',
+    breaks: ['staleness'],
+    seed: 136,
+  },
+  {
+    name: 'transactions that were open forgotten',
+    spoilings: [spoil(SEEN, ' && !open.includes(cursor)', '')],
     breaks: ['staleness'],
     seed: 5,
+  },
+  {
+    name: 'told a cursor with a transaction open before it',
+    spoilings: [spoil(SEEN, 'Math.min(lowest, transaction - 1)', 'lowest')],
+    breaks: ['staleness', 'liveness'],
+    seed: 582,
   },
   {
     name: 'invalidations that name where the read ends',
@@ -78,10 +96,10 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
       spoil(
         ROUNDS,
         'const saying = new Saying(this.#handleOf, this.#cursor);\n    const fresh',
-        'const saying = new Saying(this.#handleOf, read.cursor);\n    const fresh',
+        'const saying = new Saying(this.#handleOf, cursorOf(read.seen));\n    const fresh',
       ),
     ],
-    breaks: ['staleness'],
+    breaks: ['staleness', 'liveness'],
     seed: 143,
   },
   {

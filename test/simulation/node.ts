@@ -3,7 +3,7 @@
  * shows is the store at one moment within. The node forgets everything when it restarts.
  */
 import type { Handles, StreamMessage, Verdict } from '@countersign/protocol';
-import type { Delivery, NewStream, Rounds } from '../../packages/server/src/push/rounds.ts';
+import { type Delivery, MAX_REPLAYED, type NewStream, type Rounds } from '../../packages/server/src/push/rounds.ts';
 import type { Agenda } from './agenda.ts';
 import type { Chance } from './chance.ts';
 import { EPOCH_MS } from './clocks.ts';
@@ -121,7 +121,7 @@ export class Node {
       const state = store.state();
       agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} begins a round`, () => {
         if (life !== this.#life) return;
-        const { round, deliveries } = this.#rounds.begin(state);
+        const { round, deliveries } = this.#rounds.begin(state, store.reach(MAX_REPLAYED));
         this.#deliver(deliveries);
         if (!round || chance.is(conditions.failing)) this.#rest();
         else this.#read(round, life);

@@ -1,5 +1,5 @@
 /** What kind of world a seed makes: some are calm, some fail in one way only, some in all. */
-import type { Chance } from './chance.ts';
+import { Chance } from './chance.ts';
 import type { NodeConditions } from './node.ts';
 import type { Reading } from './store.ts';
 import type { MachineConditions } from './subscription.ts';
@@ -30,6 +30,26 @@ export interface Plan {
   lifeMs: { shortest: number; longest: number };
   subjects: { grants: number; users: number; clients: number; keys: number };
   troubles: ReadonlyMap<Trouble, number>;
+  /** What many writers do beside committing in any order; undefined: nothing. */
+  writers: Writers | undefined;
+}
+
+/** How transactions come and go. Drawn apart from all else, so that a seed without it makes the same steps as ever. */
+export interface Writers {
+  chance: Chance;
+  /** Share of transactions with several rows, and of slow ones that are taken back. */
+  several: number;
+  takenBack: number;
+  /** Mean true time between two crashes of the database. */
+  crashEveryMs: number;
+}
+
+/** One seed of so many. */
+const SEEDS_WITH_WRITERS = 4;
+
+function writersOf(seed: number): Writers | undefined {
+  if (seed % SEEDS_WITH_WRITERS !== 0) return undefined;
+  return { chance: new Chance(seed), several: 0.4, takenBack: 0.3, crashEveryMs: 2_000 };
 }
 
 /** The pulse of the verifiers simulated: every tenth of a bound up to ten seconds is one second. */
@@ -50,7 +70,7 @@ const TROUBLES: Readonly<Record<Trouble, readonly [rare: number, often: number]>
   lose_wake_up: [100, 50],
 };
 
-export function planOf(chance: Chance): Plan {
+export function planOf(chance: Chance, seed: number): Plan {
   const isStormy = chance.is(0.3);
   const troubles = new Map<Trouble, number>();
   for (const [trouble, [rare, often]] of Object.entries(TROUBLES) as [Trouble, readonly [number, number]][]) {
@@ -91,5 +111,6 @@ export function planOf(chance: Chance): Plan {
       keys: chance.whole(1, 2),
     },
     troubles,
+    writers: writersOf(seed),
   };
 }

@@ -91,7 +91,7 @@ class World {
 
   constructor({ seed, cores, reading }: Course) {
     const chance = new Chance(seed);
-    const plan = planOf(chance);
+    const plan = planOf(chance, seed);
     const agenda = this.#agenda;
     const store = new Store(reading ?? plan.reading);
     const note = (what: string) => this.#note(what);
@@ -201,6 +201,11 @@ class World {
     this.#again(revoke, 'something is taken back', () => authority.revoke());
     this.#again(2_000, 'the store is swept', () => authority.keepHouse());
     this.#again(request, 'a request comes', () => this.#request());
+    const { writers } = this.#plan;
+    if (writers) {
+      const crashesMs = () => writers.chance.delayMs(writers.crashEveryMs);
+      this.#againAfter(crashesMs, 'the database crashes', () => authority.crash());
+    }
     for (const [trouble, everyMs] of this.#plan.troubles) {
       if (trouble === 'slow_commit' || trouble === 'lose_wake_up') continue;
       this.#again(everyMs, `trouble: ${trouble}`, () => {
@@ -214,9 +219,13 @@ class World {
   }
 
   #again(everyMs: number, what: string, happen: () => void): void {
-    this.#agenda.after(this.#chance.delayMs(everyMs), what, () => {
+    this.#againAfter(() => this.#chance.delayMs(everyMs), what, happen);
+  }
+
+  #againAfter(pauseMs: () => number, what: string, happen: () => void): void {
+    this.#agenda.after(pauseMs(), what, () => {
       happen();
-      this.#again(everyMs, what, happen);
+      this.#againAfter(pauseMs, what, happen);
     });
   }
 

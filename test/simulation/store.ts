@@ -1,11 +1,13 @@
 /**
  * A model of the authority's store, as far as verdicts and the log of invalidations go. A transaction takes its number when it
- * opens, its row a position when it is inserted, and both become visible when it commits, in any order: as on PostgreSQL.
+ * opens, its rows positions when they are inserted, and all become visible when it commits, in any order: as on PostgreSQL. So is what a
+ * crash does: open transactions are gone, and so are the numbers of those of which nothing was committed; they are given again.
  *
  * The store knows what it holds; what is true is in the tokens themselves (`Truth`), whatever copy of the store is in place.
  */
 import type { Handles, Verdict } from '@countersign/protocol';
 import type { LogRead, LogRow, LogState } from '../../packages/server/src/push/rounds.ts';
+import { cursorOf, isSeen, type Seen } from '../../packages/server/src/push/seen.ts';
 
 export interface Truth {
   jti: string;
@@ -36,12 +38,17 @@ interface Contents {
   dead: Map<string, Exclude<Verdict, 'live'>>;
 }
 
-/** `transaction`: from the oldest open one, as must be. `sequence`: by position, right only where commits come in that order. */
-export type Reading = 'transaction' | 'sequence';
+/**
+ * How nodes read the log. `transaction`: as PostgreSQL is read, by what was seen up to the newest row. `sequence`: by position, as SQLite
+ * is, right only where commits come in that order. The others are wrong. `horizon`: ahead of the newest row, as far as no transaction is
+ * open. `torn`: pages end between two rows of a transaction.
+ */
+export type Reading = 'transaction' | 'sequence' | 'horizon' | 'torn';
 
 interface Open {
   transaction: number;
-  position: number | undefined;
+  /** Of its rows, once they are inserted. */
+  positions: readonly number[];
 }
 
 export class Store {
@@ -69,28 +76,43 @@ export class Store {
   }
 
   begin(): Open {
-    const open = { transaction: this.#contents.nextTransaction++, position: undefined };
+    const open = { transaction: this.#contents.nextTransaction++, positions: [] };
     this.#open.add(open);
     return open;
   }
 
-  insert(open: Open): void {
-    open.position = this.#contents.nextPosition++;
+  insert(open: Open, rows: number): void {
+    open.positions = Array.from({ length: rows }, () => this.#contents.nextPosition++);
   }
 
-  /** Tokens that died with it; undefined: a restore came in between, and the transaction is gone. */
-  commit(open: Open, row: Omit<Row, 'position' | 'cursor'>, nowMs: number): Truth[] | undefined {
-    if (!this.#open.delete(open) || open.position === undefined) return undefined;
-    const { rows, issued, dead } = this.#contents;
-    const cursor = this.#reading === 'sequence' ? open.position : open.transaction;
-    const committed = { ...row, position: open.position, cursor };
-    rows.push(committed);
-    const killed = [...issued.values()].filter((token) => kills(committed, token) && !dead.has(token.jti));
-    for (const token of killed) {
-      dead.set(token.jti, row.kind === 'superseded' ? 'superseded' : 'revoked');
-      token.deadAtMs = Math.min(token.deadAtMs, nowMs);
+  /** Tokens that died with it; undefined: a restore or a crash came in between, and the transaction is gone. */
+  commit(open: Open, rows: readonly Omit<Row, 'position' | 'cursor'>[], nowMs: number): Truth[] | undefined {
+    if (!this.#open.delete(open)) return undefined;
+    const { issued, dead } = this.#contents;
+    const killed: Truth[] = [];
+    for (const [index, row] of rows.entries()) {
+      const position = open.positions[index] ?? 0;
+      const cursor = this.#reading === 'sequence' ? position : open.transaction;
+      const committed = { ...row, position, cursor };
+      this.#contents.rows.push(committed);
+      for (const token of issued.values()) {
+        if (!kills(committed, token) || dead.has(token.jti)) continue;
+        dead.set(token.jti, row.kind === 'superseded' ? 'superseded' : 'revoked');
+        token.deadAtMs = Math.min(token.deadAtMs, nowMs);
+        killed.push(token);
+      }
     }
     return killed;
+  }
+
+  rollBack(open: Open): void {
+    this.#open.delete(open);
+  }
+
+  /** The database ends and is there again, with all that was committed. */
+  crash(): void {
+    this.#open = new Set();
+    if (this.#reading !== 'sequence') this.#contents.nextTransaction = this.#newestOnDisk() + 1;
   }
 
   /** Forgets tokens that are long over. */
@@ -142,21 +164,28 @@ export class Store {
   }
 
   state(): LogState {
-    const { epoch, rows } = this.#contents;
-    const head = this.#reading === 'sequence' ? highest(rows, this.#contents.sweptUpTo) : this.#oldestOpen() - 1;
-    return { epoch, head };
+    return { epoch: this.#contents.epoch, head: cursorOf(this.#seen(this.#newest())) };
   }
 
-  /** `atMost`: a page shorter than what there is. */
-  read(after: number, atMost: number): LogRead {
+  /** The lowest cursor after which so many rows stand. */
+  reach(rows: number): number {
+    const cursors = this.#contents.rows.map(({ cursor }) => cursor).sort((left, right) => right - left);
+    return cursors[rows] ?? 0;
+  }
+
+  /** `atMost`: a page shorter than what there is, of whole transactions. */
+  read(after: Seen, atMost: number): LogRead {
     const { rows, sweptUpTo } = this.#contents;
-    const visible = rows.filter(({ cursor }) => cursor > after);
+    const visible = rows.filter(({ cursor }) => !isSeen(after, cursor));
     visible.sort((left, right) => left.cursor - right.cursor || left.position - right.position);
-    const page = visible.slice(0, atMost);
-    const isComplete = page.length === visible.length;
-    const { head } = this.state();
-    const cursor = isComplete ? head : Math.min(page.at(-1)?.cursor ?? after, head);
-    return { state: this.state(), rows: page, cursor: Math.max(cursor, after), isComplete, sweptUpTo };
+    const further = visible.filter(({ cursor }) => cursor > after.upTo);
+    const last = further[atMost - 1]?.cursor ?? after.upTo;
+    const isComplete = atMost > further.length || last === further.at(-1)?.cursor;
+    const page = isComplete
+      ? visible
+      : visible.filter((row) => row.cursor <= last && (this.#reading !== 'torn' || further.indexOf(row) < atMost));
+    const seen = this.#seen(isComplete ? Math.max(after.upTo, this.#newest()) : last);
+    return { state: this.state(), rows: page, seen, isComplete, sweptUpTo };
   }
 
   verdict(jti: string, nowMs: number): Verdict {
@@ -173,10 +202,22 @@ export class Store {
     for (const { transaction } of this.#open) oldest = Math.min(oldest, transaction);
     return oldest;
   }
-}
 
-function highest(rows: readonly Row[], sweptUpTo: number): number {
-  return Math.max(sweptUpTo, ...rows.map(({ position }) => position));
+  /** Where a read to the end comes to: the newest row that can be read or was swept, for that has been on the disk. */
+  #newest(): number {
+    return this.#reading === 'horizon' ? this.#contents.nextTransaction - 1 : this.#newestOnDisk();
+  }
+
+  #newestOnDisk(): number {
+    const { rows, sweptUpTo } = this.#contents;
+    return rows.reduce((newest, { cursor }) => Math.max(newest, cursor), sweptUpTo);
+  }
+
+  #seen(upTo: number): Seen {
+    if (this.#reading === 'sequence') return { upTo, open: [] };
+    const open = [...this.#open].map(({ transaction }) => transaction);
+    return { upTo, open: open.filter((transaction) => transaction <= upTo) };
+  }
 }
 
 /** Whether a row names a token, in the way a verifier understands it. */

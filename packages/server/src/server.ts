@@ -41,7 +41,7 @@ import { mailboxRoutes } from './mail/routes.ts';
 import { Push } from './push/push.ts';
 import { pushRoutes } from './push/routes.ts';
 import { sweepInvalidations } from './revocation/job.ts';
-import { InvalidationLog, Revocation, wakeUpsWithinProcess } from './revocation/revocation.ts';
+import { InvalidationLog, Revocation, type WakeUps, wakeUpsWithinProcess } from './revocation/revocation.ts';
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
@@ -85,6 +85,8 @@ export interface AuthorityGiven {
   masterKey: Uint8Array;
   /** What this node is called among those that share the store; no two that run may have one name. Drawn if absent. */
   node?: string;
+  /** What reaches other nodes. Default: nothing; they look by themselves. */
+  wakeUps?: WakeUps;
   /** Other numbers for some limits, as a test or a benchmark needs them. */
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
   /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
@@ -101,7 +103,8 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
  * store must not be served from
  */
 export async function composeAuthority(given: AuthorityGiven) {
-  const { world, settings, store, masterKey, node, limits: overrides, memory, isSettling = false } = given;
+  const { world, settings, store, masterKey, node, limits: overrides } = given;
+  const { wakeUps = wakeUpsWithinProcess(), memory, isSettling = false } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -125,7 +128,6 @@ export async function composeAuthority(given: AuthorityGiven) {
   await buckets.prepare();
   await keys.prepare();
 
-  const wakeUps = wakeUpsWithinProcess();
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });
   const tokens = new Tokens({ store, keys, buckets, users, clients, revocation, events, clock, random, issuer });
@@ -200,7 +202,7 @@ export interface Server {
   startJobs(): void;
   /** Readiness goes off; jobs stop after their running step; streams end. */
   stopAccepting(): void;
-  /** Fulfils, within seconds, when this node has given its jobs back: before the store closes. Never rejects. */
+  /** Fulfils, within seconds, when this node has given its jobs back and written what it counted: then the store may close. */
   stopJobs(): Promise<void>;
 }
 
@@ -256,6 +258,8 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
   app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
 
   const running: RunningTimer[] = [];
+  let counted: Promise<unknown> | undefined;
+  let seen: Promise<void> | undefined;
   return {
     handler: http.handler(app),
     plaintextHandler: http.plaintextHandler(),
@@ -268,11 +272,15 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       // At once, so that other nodes go on with the jobs while this one still answers what it was asked.
       void leases.stop();
       push.stop();
-      void standing.end();
+      seen = standing.end();
       // What is counted and not yet written would be lost with this process.
-      countEvidence(introspection).catch(() => world.log.warn('reported forgeries that waited to be counted are lost'));
+      counted = countEvidence(introspection).catch(() =>
+        world.log.warn('reported forgeries that waited to be counted are lost'),
+      );
     },
-    stopJobs: () => leases.stop(),
+    async stopJobs() {
+      await Promise.all([leases.stop(), counted, seen]);
+    },
   };
 }
 

@@ -77,9 +77,22 @@ export function readOptions(options: VerifierOptions): VerifierSettings {
     credentials: Object.freeze({ clientId: clientId ?? '', clientSecret: clientSecret ?? '' }),
   });
   assertIssuer(issuer);
-  const problem = problemOf(settings);
+  const problem = unknownOption(options) ?? problemOf(settings);
   if (problem) throw new TypeError(`Creating a verifier: ${problem}`);
   return settings;
+}
+
+/** Every option by its name, so that the compiler says where one is missing. */
+const OPTION_NAMES: Readonly<Record<keyof VerifierOptions, true>> = {
+  ...{ issuer: true, audience: true, credentials: true, mode: true, maxStalenessMs: true, whenStale: true },
+  ...{ maxEntries: true, origin: true, replayStore: true, fetch: true, clock: true, timeoutMs: true },
+};
+
+/** A misspelt bound would silently be the default one. */
+function unknownOption(options: VerifierOptions): string | undefined {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name));
+  if (unknown === undefined) return undefined;
+  return `it has no option \`${unknown}\`. Those there are: ${Object.keys(OPTION_NAMES).join(', ')}.`;
 }
 
 function problemOf(settings: VerifierSettings): string | undefined {

@@ -307,6 +307,7 @@ describe('the verifier itself', () => {
       { timeoutMs: 30_001 },
       { timeoutMs: 0 },
       { timeoutMs: 1.5 },
+      { maxStaleness: 5_000 } as object, // a misspelt bound
     ]) {
       assert.throws(() => createVerifier({ ...options, ...wrong }), TypeError);
     }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
+import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
 import type { Memory } from '../standing/standing.ts';
 import {
@@ -137,6 +138,7 @@ export function authorityOver(given: {
   masterKey: Uint8Array;
   log: Log;
   mailTransport?: MailTransport;
+  wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
   /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
@@ -144,16 +146,13 @@ export function authorityOver(given: {
   isSettling?: boolean;
 }): Promise<Authority> {
   const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
-  const { memory, node, isSettling = false } = given;
+  const { wakeUps, memory, node, isSettling = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  return composeAuthority({
-    ...{ world, settings, store, masterKey, isSettling },
-    ...(memory && { memory }),
-    ...(node !== undefined && { node }),
-  });
+  const more = { ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(node !== undefined && { node }) };
+  return composeAuthority({ world, settings, store, masterKey, isSettling, ...more });
 }
 
 const NO_MAILS: MailTransport = {

@@ -28,6 +28,7 @@ import { memoryIn } from './memory.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
+import { wakeUpsOf } from './waking.ts';
 
 /** Steps to undo, last first. */
 type Undo = (() => unknown)[];
@@ -72,8 +73,12 @@ async function bringUp(given: {
   undo.push(() => store.close());
   const mails = mailsOf(settings);
   undo.push(() => mails.close());
+  const wakeUps = wakeUpsOf({ settings, store, log });
+  undo.push(() => wakeUps.close());
   const authority = await authorityOver({
-    ...{ settings, store, masterKey, log, mailTransport: mails.transport, node: ONLY_NODE },
+    ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
+    // Beside others each node draws a name: one that it had before may still be at work.
+    ...(store.engine === 'sqlite' && { node: ONLY_NODE }),
     memory: memoryIn(dataFolder),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });

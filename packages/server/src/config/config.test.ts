@@ -52,6 +52,29 @@ describe('settings', () => {
     assert.equal(settings.mailFrom, 'no-reply@login.example');
   });
 
+  test('what wakes other nodes: the store, or NATS without a secret in its URL', () => {
+    assert.deepEqual(read({}).wakeUps, { kind: 'store' });
+    const files = { 'nats.creds': 'x' };
+    const given = { COUNTERSIGN_NATS_URL: 'tls://a.example,tls://b.example:4222' };
+    const nats = { kind: 'nats', url: given.COUNTERSIGN_NATS_URL, caFile: undefined, credentialsFile: 'nats.creds' };
+    assert.deepEqual(read({ ...given, COUNTERSIGN_NATS_CREDENTIALS_FILE: 'nats.creds' }, files).wakeUps, nats);
+    for (const url of [
+      'nats://user:hunter2@a.example',
+      'tls://a.example,nats://user@b.example',
+      'https://a.example',
+      'a.example',
+    ]) {
+      const [found = ''] = problems({ COUNTERSIGN_NATS_URL: url });
+      assert.match(found, /natsCredentialsFile/, url);
+      assert.doesNotMatch(found, /hunter2/);
+    }
+    assert.match(problems({ ...given, COUNTERSIGN_NATS_CA_FILE: 'none.pem' })[0] ?? '', /cannot be read/);
+    assert.match(
+      problems({ COUNTERSIGN_NATS_CREDENTIALS_FILE: 'nats.creds' }, files)[0] ?? '',
+      /of no use without natsUrl/,
+    );
+  });
+
   test('DP-01 production without what it needs says everything at once', () => {
     const found = problems({ COUNTERSIGN_MODE: 'production' });
     for (const name of ['issuer', 'smtpUrl', 'tlsCertificateFile', 'tlsKeyFile']) {
@@ -61,6 +84,51 @@ describe('settings', () => {
       );
     }
     assert.equal(found.length, 4);
+  });
+
+  test('DP-01 a database URL chooses PostgreSQL: ours, a file of it, or the platform’s, in this order', () => {
+    const url = 'postgres://ann:hunter2@db.example/auth';
+    const files = { 'url.txt': `${url}\n`, 'ca.pem': 'x' };
+    assert.deepEqual(read({}).database, { kind: 'embedded' });
+    assert.equal(read({}).journalFolder, 'data/journal');
+    const postgres = { kind: 'postgres', url, caFile: undefined, connections: 10 };
+    assert.deepEqual(read({ COUNTERSIGN_DATABASE_URL: url }).database, postgres);
+    assert.deepEqual(read({ COUNTERSIGN_DATABASE_URL_FILE: 'url.txt' }, files).database, postgres);
+    assert.deepEqual(read({ DATABASE_URL: url }).database, postgres);
+    assert.equal(read({ DATABASE_URL: url }).journalFolder, undefined);
+    assert.deepEqual(read({ DATABASE_URL: 'mysql://other/x', COUNTERSIGN_DATABASE_URL: url }).database, postgres);
+    const more = { COUNTERSIGN_DATABASE_CA_FILE: 'ca.pem', COUNTERSIGN_DATABASE_CONNECTIONS: '4' };
+    assert.deepEqual(read({ COUNTERSIGN_DATABASE_URL: url, ...more }, files).database, {
+      ...postgres,
+      ...{ caFile: 'ca.pem', connections: 4 },
+    });
+    assert.match(read({ DATABASE_URL: `${url}?sslmode=disable` }).warnings.join(), /sslmode=disable/);
+    assert.deepEqual(read({ DATABASE_URL: url }).warnings, []);
+  });
+
+  test('DP-01 what is wrong with a database URL is said without repeating it', () => {
+    const url = 'postgres://ann:hunter2@db.example/auth';
+    const wrong = 'postgres://ann:hunter2@db.example/auth?sslmode=no-verify';
+    const said = (environment: Record<string, string>, files = {}) => {
+      const found = problems(environment, files);
+      assert.equal(found.length, 1);
+      assert.doesNotMatch(found[0] ?? '', /hunter2/);
+      return found[0] ?? '';
+    };
+    assert.match(
+      said({ COUNTERSIGN_DATABASE_URL: wrong }),
+      /^COUNTERSIGN_DATABASE_URL \(databaseUrl\) must be postgres/,
+    );
+    assert.match(said({ DATABASE_URL: wrong }), /^DATABASE_URL must be postgres/);
+    const file = { COUNTERSIGN_DATABASE_URL_FILE: 'url.txt' };
+    assert.match(
+      said(file, { 'url.txt': wrong }),
+      /^COUNTERSIGN_DATABASE_URL_FILE \(databaseUrlFile\) must be postgres/,
+    );
+    assert.match(said(file), /cannot be read/);
+    assert.match(said({ ...file, COUNTERSIGN_DATABASE_URL: url }, { 'url.txt': url }), /both set/);
+    assert.match(said({ COUNTERSIGN_DATABASE_CA_FILE: 'ca.pem' }), /of no use without databaseUrl/);
+    assert.match(said({ COUNTERSIGN_DATABASE_CONNECTIONS: '4' }), /of no use without databaseUrl/);
   });
 
   test('DP-01 unknown names are errors that name the nearest known one', () => {

@@ -10,6 +10,7 @@ import { type DatabaseSettings, databaseSource, databaseWarnings } from './datab
 import { environmentName, FIELDS, type FieldName, type Given, haveCommonAddress } from './fields.ts';
 import { type MasterKeySource, readMasterKey } from './master-key.ts';
 import { nearest } from './nearest.ts';
+import { type WakeUpSettings, wakeUpsSource } from './wake-ups.ts';
 
 export type { DatabaseSettings } from './database.ts';
 export { type MasterKeySource, openMasterKey } from './master-key.ts';
@@ -51,6 +52,7 @@ export interface Settings {
   readonly organizationName: string;
   readonly accessAlgorithm: 'ES256' | 'Ed25519';
   readonly hstsPreload: boolean;
+  readonly wakeUps: WakeUpSettings;
   readonly logLevel: 'info' | 'warn' | 'error';
   readonly shutdownSeconds: number;
   /** For the log at start: allowed, but rarely meant. */
@@ -206,6 +208,10 @@ function complete(
     organizationName: given.organizationName ?? 'Countersign',
     accessAlgorithm: given.accessAlgorithm ?? 'ES256',
     hstsPreload: given.hstsPreload ?? false,
+    wakeUps: wakeUpsSource({
+      ...{ given, called, problems },
+      fileText: (name, path) => fileText(name, path, readText, problems),
+    }),
     logLevel: given.logLevel ?? 'info',
     shutdownSeconds: given.shutdownSeconds ?? DEFAULT_SHUTDOWN_SECONDS,
     warnings: [...warningsFor(given, [listenHost, host]), ...databaseWarnings(database, given)],

@@ -76,6 +76,12 @@ export const FIELDS = {
   },
   accessAlgorithm: { schema: z.enum(['ES256', 'Ed25519']), must: 'be ES256 or Ed25519' },
   hstsPreload: { schema: flag, must: 'be true or false' },
+  natsUrl: {
+    schema: text.refine(areNatsUrls),
+    must: 'be nats://host:4222 or tls://host:4222, several separated by commas, without user or password: those stand in natsCredentialsFile',
+  },
+  natsCaFile: { schema: text, must: 'be the path of a PEM file' },
+  natsCredentialsFile: { schema: text, must: 'be the path of a .creds file' },
   logLevel: { schema: z.enum(['info', 'warn', 'error']), must: 'be info, warn or error' },
   shutdownSeconds: { schema: whole(1, 300), must: 'be a whole number of seconds from 1 to 300' },
 } as const;
@@ -106,6 +112,14 @@ export function haveCommonAddress(one: string, other: string): boolean {
 function isSmtpUrl(value: string): boolean {
   const url = URL.parse(value);
   return url !== null && (url.protocol === 'smtp:' || url.protocol === 'smtps:') && url.hostname !== '';
+}
+
+function areNatsUrls(value: string): boolean {
+  return value.split(',').every((server) => {
+    const url = URL.parse(server.trim());
+    const isKnown = url?.protocol === 'nats:' || url?.protocol === 'tls:';
+    return isKnown && url.hostname !== '' && url.username === '' && url.password === '' && url.search === '';
+  });
 }
 
 /** A lone address is the range of itself. */

@@ -165,6 +165,30 @@ test('TC-04 under a wrong master key nothing starts and nothing new is made', as
   }
 });
 
+test('a store that runs a work again, as it does when another node came first, gets the keys all the same', async () => {
+  const own = keysOver(opened.random.bytes(32), await openStore());
+  const { store } = own;
+  const write: typeof store.write = async (work) => {
+    const overtaken = new Error('another node came first');
+    await assert.rejects(
+      store.write(async (tx) => {
+        await work(tx);
+        throw overtaken;
+      }),
+      overtaken,
+    );
+    return store.write(work);
+  };
+  try {
+    const again = { read: store.read, write } as typeof store; // all that keys use of it
+    const { keys: overtakenKeys } = keysOver(opened.random.bytes(32), { ...own, store: again });
+    await overtakenKeys.prepare();
+    assert.equal(overtakenKeys.isReady(), true);
+  } finally {
+    await own.close();
+  }
+});
+
 test('two nodes over one store: one rotation between them, and each reads what the other signs', async () => {
   const masterKey = opened.random.bytes(32);
   const one = keysOver(masterKey, await openStore());

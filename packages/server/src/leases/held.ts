@@ -5,7 +5,9 @@
 import {
   type Act,
   type ActOutcome,
+  type JournalEntry,
   joinedActs,
+  type SqlValue,
   type Step,
   type Store,
   type Transaction,
@@ -53,12 +55,17 @@ export class Held implements Writes {
     this.#isOver = true;
   }
 
-  /** As the store's. @throws LeaseLost */
+  /**
+   * As the store's. The lease is asked last, and only of a work that changed something: most steps find nothing to do, and the lease's
+   * row is written by asking. @throws LeaseLost
+   */
   async write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const { text, values } = this.#guard;
     return this.#store.write(async (tx) => {
-      if ((await tx.run(text, ...values)) !== 1) throw new LeaseLost(this.name);
-      return work(tx);
+      const watched = new WatchedTransaction(tx);
+      const value = await work(watched);
+      if (watched.hasChanged && (await tx.run(text, ...values)) !== 1) throw new LeaseLost(this.name);
+      return value;
     });
   }
 
@@ -66,6 +73,49 @@ export class Held implements Writes {
   async commit(act: Act): Promise<ActOutcome> {
     const outcome = await this.#store.commit(joinedActs({ steps: [this.#guard] }, act));
     if (outcome.kind === 'refused' && outcome.why === WHY) throw new LeaseLost(this.name);
+    return outcome;
+  }
+}
+
+/** Notices whether anything was changed. */
+class WatchedTransaction implements Transaction {
+  readonly #tx: Transaction;
+  hasChanged = false;
+
+  constructor(tx: Transaction) {
+    this.#tx = tx;
+  }
+
+  async all<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row[]> {
+    const rows = await this.#tx.all<Row>(text, ...values);
+    if (rows.length > 0 && !text.startsWith('SELECT')) this.hasChanged = true;
+    return rows;
+  }
+
+  async get<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row | undefined> {
+    const row = await this.#tx.get<Row>(text, ...values);
+    if (row !== undefined && !text.startsWith('SELECT')) this.hasChanged = true;
+    return row;
+  }
+
+  async run(text: string, ...values: SqlValue[]): Promise<number> {
+    const changed = await this.#tx.run(text, ...values);
+    if (changed > 0) this.hasChanged = true;
+    return changed;
+  }
+
+  journal(entry: JournalEntry): void {
+    this.hasChanged = true;
+    this.#tx.journal(entry);
+  }
+
+  afterCommit(work: () => void): void {
+    this.#tx.afterCommit(work);
+  }
+
+  async do(act: Act): Promise<ActOutcome> {
+    const outcome = await this.#tx.do(act);
+    if (outcome.kind === 'done') this.hasChanged = true;
     return outcome;
   }
 }

@@ -1,84 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, beforeEach, test } from 'node:test';
-import { type Act, type Store, StoreUnavailable, type Transaction } from '../store/store.ts';
-import { openStore } from '../testing/testing.ts';
-import { Held, type Job, LEASE_MS, LeaseLost, Leases, RENEW_MS, SILENCE_MS } from './leases.ts';
-
-const { store, random, close } = openStore();
-after(close);
-
-/** What the jobs of these tests write: a line each time, by whom. */
-await store.write((tx) => tx.run('CREATE TABLE done_work (job TEXT NOT NULL, node TEXT NOT NULL)'));
-
-/** All that the nodes share of time: each reads it by clocks of its own, which a test may stop or set. */
-let passedMs = 0;
-
-beforeEach(async () => {
-  for (const table of ['lease', 'lease_node', 'done_work']) await store.write((tx) => tx.run(`DELETE FROM ${table}`));
-});
-
-interface Options {
-  jobs?: string[];
-  step?: (held: Held) => Promise<unknown>;
-  over?: Store;
-}
-
-/** A node in this process. Its beats and steps run when the test says so. */
-function nodeOf(name: string, { jobs = ['a', 'b'], step, over = store }: Options = {}) {
-  const offset = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
-  const lines: string[] = [];
-  const note = (message: string, fields?: object) => void lines.push(`${message} ${JSON.stringify(fields)}`);
-  const steps: (() => unknown)[] = [];
-  let stopped = 0;
-  const leases = new Leases({
-    ...{ store: over, random, node: name },
-    clock: { now: () => offset.wallMs + passedMs },
-    stopwatch: { monotonicMs: () => offset.monotonicMs + passedMs },
-    log: { info: note, warn: note, error: note },
-  });
-  const write = (held: Held) =>
-    held.write((tx) => tx.run('INSERT INTO done_work (job, node) VALUES ($1, $2)', held.name, name));
-  const list: Job[] = jobs.map((job) => ({ name: job, intervalMs: 1, step: step ?? write }));
-  return {
-    ...{ leases, offset, lines, write },
-    get stopped() {
-      return stopped;
-    },
-    async begin() {
-      leases.start(list, {
-        every(_, run) {
-          steps.push(run);
-          return { stop: () => void stopped++ };
-        },
-      });
-      await leases.beat();
-    },
-    beat: () => leases.beat(),
-    /** One step of every job, of which only those do anything that are this node's. */
-    work: async () => {
-      for (const run of steps.slice(1)) await run();
-    },
-  };
-}
-
-const holders = async () =>
-  Object.fromEntries(
-    (await store.read.all<{ name: string; holder: string | null }>('SELECT name, holder FROM lease ORDER BY name')).map(
-      ({ name, holder }) => [name, holder],
-    ),
-  );
-const nodes = async () =>
-  (await store.read.all<{ name: string }>('SELECT name FROM lease_node ORDER BY name')).map(({ name }) => name);
-const doneBy = async () =>
-  (await store.read.all<{ node: string }>('SELECT DISTINCT node FROM done_work ORDER BY node')).map(({ node }) => node);
-
-/** Time passes for all, in steps of a beat; the given nodes live through it. */
-async function pass(ms: number, ...living: { beat(): Promise<void> }[]): Promise<void> {
-  for (let left = ms; left > 0; left -= RENEW_MS) {
-    passedMs += Math.min(left, RENEW_MS);
-    for (const node of living) await node.beat();
-  }
-}
+import { test } from 'node:test';
+import { type Act, type Store, StoreUnavailable } from '../store/store.ts';
+import { LEASE_MS, RENEW_MS, SILENCE_MS } from './leases.ts';
+import { doneBy, holders, nodeOf, nodes, pass, proxied, store, time, unavailable } from './testing/nodes.ts';
 
 test('a node that is alone does every job, from its start', async () => {
   const one = nodeOf('one');
@@ -219,64 +143,8 @@ test('clocks that are set back keep nothing in anybody’s hands', async () => {
   await one.begin();
   isAway = true;
   one.offset.wallMs -= 3_600_000;
-  passedMs += LEASE_MS;
+  time.passedMs += LEASE_MS;
   await assert.rejects(one.work(), StoreUnavailable);
-  assert.deepEqual(await doneBy(), []);
-});
-
-test('a suspended holder’s late write is refused by the store, though its own clocks saw nothing', async () => {
-  for (const how of ['write', 'commit'] as const) {
-    const gate = Promise.withResolvers<void>();
-    const slept = nodeOf(`slept-${how}`, {
-      jobs: [how],
-      step: async (held) => {
-        await gate.promise;
-        assert.ok(held.isHeld(), 'it knows of nothing');
-        if (how === 'write') await slept.write(held);
-        else
-          await held.commit({
-            steps: [{ text: 'INSERT INTO done_work (job, node) VALUES ($1, $2)', values: [held.name, 'slept'] }],
-          });
-      },
-    });
-    await slept.begin();
-    const working = slept.work();
-    const other = nodeOf('other', { jobs: [how] });
-    await other.begin();
-    const begunMs = passedMs;
-    await pass(SILENCE_MS, other);
-    await other.work();
-    slept.offset.wallMs -= passedMs - begunMs;
-    slept.offset.monotonicMs -= passedMs - begunMs;
-    gate.resolve();
-    await working;
-    assert.deepEqual(await doneBy(), ['other'], how);
-    await slept.work();
-    assert.equal(slept.lines.filter((line) => line.includes('left undone')).length, 1, 'one line, no error');
-    await slept.beat();
-    await slept.work();
-    assert.deepEqual(await doneBy(), ['other'], 'and it goes on as one that holds nothing');
-    await other.leases.stop();
-  }
-});
-
-test('a write that began in time and arrives late is refused', async () => {
-  const gate = Promise.withResolvers<void>();
-  const over: Store = {
-    ...proxied(store),
-    write: async <T>(work: (tx: Transaction) => Promise<T>) => {
-      await gate.promise;
-      return store.write(work);
-    },
-  };
-  const slow = nodeOf('slow', { over });
-  await slow.begin();
-  const working = slow.work();
-  const other = nodeOf('other');
-  await other.begin();
-  await pass(SILENCE_MS, other);
-  gate.resolve();
-  await working;
   assert.deepEqual(await doneBy(), []);
 });
 
@@ -299,7 +167,7 @@ test('two that remove a silent node at once do not free what one of them has tak
   await one.begin();
   await two.begin();
   await pass(SILENCE_MS - RENEW_MS, one, two);
-  passedMs += RENEW_MS;
+  time.passedMs += RENEW_MS;
   await Promise.all([one.beat(), two.beat()]);
   await Promise.all([one.work(), two.work()]);
   assert.equal((await doneBy()).length, 1);
@@ -364,42 +232,13 @@ test('a job is not given to a node that came later while its step runs', async (
   assert.deepEqual(given.sort(), ['later', 'one'], 'after it, the two share');
 });
 
-test('a step that runs while others take its lease over is told, also when its node has joined again', async () => {
-  const gate = Promise.withResolvers<void>();
-  const answers: boolean[] = [];
-  const slept = nodeOf('slept', {
-    jobs: ['a'],
-    step: async (held) => {
-      await gate.promise;
-      answers.push(held.isHeld());
-    },
-  });
-  await slept.begin();
-  const working = slept.work();
-  const other = nodeOf('other', { jobs: ['a'] });
-  await other.begin();
-  await pass(SILENCE_MS, other);
-  await slept.beat();
-  gate.resolve();
-  await working;
-  assert.deepEqual(answers, [false]);
-});
-
-test('after a restore a number that comes again lets nobody in under another name', async () => {
-  const one = nodeOf('one', { jobs: ['a'] });
-  await one.begin();
-  await store.write((tx) => tx.run("UPDATE lease SET holder = 'other'"));
-  await one.work();
-  assert.deepEqual(await doneBy(), []);
-});
-
 test('a renewal counts from before it was sent: one that took too long is over when its answer comes', async () => {
   let takesMs = 0;
   const over: Store = {
     ...proxied(store),
     async commit(act) {
       const outcome = await store.commit(act);
-      passedMs += takesMs;
+      time.passedMs += takesMs;
       return outcome;
     },
   };
@@ -443,11 +282,11 @@ test('a stop lets a beat end first, which would otherwise take what was just giv
   );
 });
 
-test('a stop does not wait for ever: a step that takes too long is refused what it then writes', async (context) => {
-  context.mock.timers.enable({ apis: ['setTimeout'] });
+test('a stop does not wait for ever: a step that takes too long is refused what it then writes', async () => {
   const gate = Promise.withResolvers<void>();
   const answers: boolean[] = [];
   const one = nodeOf('one', {
+    stopWithinMs: 20,
     jobs: ['a'],
     step: async (held) => {
       await gate.promise;
@@ -458,8 +297,6 @@ test('a stop does not wait for ever: a step that takes too long is refused what 
   await one.begin();
   const working = one.work();
   const stopping = one.leases.stop();
-  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
-  context.mock.timers.tick(5_000);
   await stopping;
   gate.resolve();
   await working;
@@ -496,7 +333,7 @@ test('while the store is away the holder stops when its lease is over; what nobo
   assert.deepEqual(await doneBy(), ['one']);
   isAway = true;
   for (let ms = 0; ms < 3 * SILENCE_MS; ms += RENEW_MS) {
-    passedMs += RENEW_MS;
+    time.passedMs += RENEW_MS;
     await assert.rejects(other.beat(), StoreUnavailable);
     if (ms >= LEASE_MS) await assert.rejects(one.work(), StoreUnavailable, 'it asks before it acts');
   }
@@ -554,37 +391,3 @@ test('a job that this release does not know is left to whoever knows it', async 
   await older.begin();
   assert.deepEqual(await holders(), { a: 'older', new: null });
 });
-
-test('a refusal of the job’s own act is the job’s own business', async () => {
-  const outcomes: unknown[] = [];
-  const one = nodeOf('one', {
-    jobs: ['a'],
-    step: async (held) => {
-      const step = { text: 'DELETE FROM done_work WHERE job = $1', values: ['none'], must: { rows: 1, why: 'gone' } };
-      outcomes.push(await held.commit({ steps: [step] }), held instanceof Held);
-      await assert.rejects(
-        held.write(() => Promise.reject(new LeaseLost('inner'))),
-        LeaseLost,
-      );
-    },
-  });
-  await one.begin();
-  await one.work();
-  assert.deepEqual(outcomes, [{ kind: 'refused', why: 'gone' }, true]);
-});
-
-/** The store's methods, so that a test can put its own in the place of one. */
-function proxied(target: Store): Store {
-  return {
-    read: target.read,
-    write: (work) => target.write(work),
-    commit: (act) => target.commit(act),
-    epoch: () => target.epoch(),
-    assertUsable: () => target.assertUsable(),
-    close: () => target.close(),
-  };
-}
-
-function unavailable(): Promise<never> {
-  return Promise.reject(new StoreUnavailable('Writing: away.'));
-}

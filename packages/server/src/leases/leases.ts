@@ -59,6 +59,7 @@ export class Leases {
   readonly #random: Random;
   readonly #log: Log;
   readonly #node: string;
+  readonly #stopWithinMs: number;
   readonly #watch = new Watch();
   readonly #held = new Map<string, Held>();
   readonly #running = new Map<string, Promise<unknown>>();
@@ -70,13 +71,22 @@ export class Leases {
   #stopping: Promise<void> | undefined;
 
   /** `node`: a name that no other running node has; drawn if absent. */
-  constructor(given: { store: Store; clock: Clock; stopwatch: Stopwatch; random: Random; log: Log; node?: string }) {
+  constructor(given: {
+    store: Store;
+    clock: Clock;
+    stopwatch: Stopwatch;
+    random: Random;
+    log: Log;
+    node?: string;
+    stopWithinMs?: number;
+  }) {
     this.#store = given.store;
     this.#clock = given.clock;
     this.#stopwatch = given.stopwatch;
     this.#random = given.random;
     this.#log = given.log;
     this.#node = given.node ?? `node-${Buffer.from(given.random.bytes(NODE_NAME_BYTES)).toString('hex')}`;
+    this.#stopWithinMs = given.stopWithinMs ?? STOP_WITHIN_MS;
   }
 
   /** Takes part in these jobs from now on. */
@@ -221,7 +231,7 @@ export class Leases {
     const idle = [...this.#held.values()].filter(({ name }) => !this.#running.has(name));
     if (this.#running.size > 0) {
       await this.#store.commit(table.givingBack(this.#node, idle));
-      await withinMs(STOP_WITHIN_MS, Promise.allSettled(this.#running.values()));
+      await withinMs(this.#stopWithinMs, Promise.allSettled(this.#running.values()));
     }
     this.#letGo([...this.#held.values()]);
     await this.#store.commit(table.leaving(this.#node));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { Held } from '../leases/leases.ts';
 import { Sealer } from '../sealing/sealing.ts';
 import { openTestStore } from '../testing/testing.ts';
 import type { OutgoingMail } from '../world/mail-transport.ts';
@@ -135,6 +136,29 @@ test('a mail claimed by a step that never came back becomes due again by itself'
   assert.equal((await mail.sendDue()).sent, 0);
   pass(5 * 60_000);
   assert.equal((await mail.sendDue()).sent, 1);
+});
+
+test('a step whose lease is over hands no further mail to the server, and whoever has the lease then sends them', async () => {
+  let isInDate = true;
+  let sends = 0;
+  const { mail, store, pass, rows } = await setUp({
+    send: async () => {
+      sends++;
+      isInDate = false;
+    },
+  });
+  await store.write((tx) => tx.run("INSERT INTO lease (name, holder, number) VALUES ('send-mails', 'node', 1)"));
+  for (let i = 0; i < 20; i++) await store.write((tx) => mail.enqueue(tx, lasting));
+  const lease = new Held({ name: 'send-mails', node: 'node', number: 1, store, isInDate: () => isInDate });
+  const { sent } = await mail.sendDue(lease);
+  assert.ok(sent >= 1 && sent <= 10, 'what was handed over at that moment');
+  assert.equal(sends, sent);
+  const waiting = (await rows()).filter(({ next_attempt_ms }) => next_attempt_ms !== null);
+  assert.equal(waiting.length, 20 - sent);
+  pass(5 * 60_000);
+  isInDate = true;
+  while ((await mail.sendDue()).sent > 0);
+  assert.equal(sends, 20);
 });
 
 test('ML-09 the overall rate slows the queue and refuses nobody', async () => {

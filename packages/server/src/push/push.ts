@@ -77,7 +77,7 @@ export class Push {
 
   constructor(given: {
     log: Log;
-    invalidations: Pick<InvalidationLog, 'state' | 'read'>;
+    invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
     wakeUps: Pick<WakeUps, 'onWake'>;
     handles: HandleNames;
     clients: Pick<Clients, 'find'>;

@@ -1,7 +1,7 @@
 import type { InvalidationLog } from '../revocation/revocation.ts';
 import type { Log } from '../world/log.ts';
 import { afterMs, nextTurn } from '../world/turn.ts';
-import { type Delivery, type LogState, MAX_ROWS, type Rounds } from './rounds.ts';
+import { type Delivery, type LogState, MAX_REPLAYED, MAX_ROWS, type Rounds } from './rounds.ts';
 
 /** Between two rounds: two hundred a second at most, whatever arrives, and all that arrives meanwhile shares the next one. */
 const ROUND_PAUSE_MS = 5;
@@ -16,7 +16,7 @@ interface Arrival {
  * the store. So whoever arrives does not look at the log himself but waits for this.
  */
 export class Reader {
-  readonly #invalidations: Pick<InvalidationLog, 'state' | 'read'>;
+  readonly #invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
   readonly #rounds: Rounds;
   readonly #log: Log;
   readonly #deliver: (deliveries: readonly Delivery[]) => void;
@@ -28,7 +28,7 @@ export class Reader {
   #wasBehind = false;
 
   constructor(given: {
-    invalidations: Pick<InvalidationLog, 'state' | 'read'>;
+    invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
     rounds: Rounds;
     log: Log;
     /** Writes to streams what a round says. */
@@ -79,7 +79,10 @@ export class Reader {
   /** One round. Never rejects. */
   async #round(): Promise<'done' | 'more' | 'failed'> {
     try {
-      const { round, deliveries } = this.#rounds.begin(await this.#look());
+      const state = await this.#look();
+      // Asked only for somebody: it looks at as many rows.
+      const reach = this.#rounds.isResuming ? await this.#invalidations.reach(MAX_REPLAYED) : state.head;
+      const { round, deliveries } = this.#rounds.begin(state, reach);
       this.#deliver(deliveries);
       if (!round) return 'failed';
       const read = await this.#invalidations.read(round.after, MAX_ROWS);

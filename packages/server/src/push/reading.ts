@@ -1,5 +1,6 @@
 /** What the core of the push is told of the log of invalidations. */
 import type { Handles } from '@countersign/protocol';
+import type { Seen } from './seen.ts';
 
 /** Where the log stands. */
 export interface LogState {
@@ -11,7 +12,7 @@ export interface LogState {
 export interface LogRow {
   /** Names the row; says nothing of order. */
   position: number;
-  /** A read whose answer ended at this cursor or beyond has brought the row. */
+  /** Of the transaction that wrote it, which may have written others. */
   cursor: number;
   /** When it was written, Unix milliseconds. */
   atMs: number;
@@ -28,10 +29,10 @@ export interface LogRow {
 export interface LogRead {
   /** Read after the last row: an epoch that changed meanwhile makes the rows worth nothing. */
   state: LogState;
-  /** In the order in which they are to be said, which is that of their cursors. At most `MAX_ROWS`. */
+  /** In the order in which they are to be said, which is that of their cursors. About `MAX_ROWS` at most, and never a part of a transaction. */
   rows: readonly LogRow[];
-  /** Where the next read goes on. Not complete: at the last row. */
-  cursor: number;
+  /** What was brought by now: what the read began after, and `rows`. The next one goes on there. */
+  seen: Seen;
   /** Everything that was visible when the read began is in `rows`. */
   isComplete: boolean;
   /** The highest cursor of a row ever swept, read after the rows: from before it the log is not whole. */

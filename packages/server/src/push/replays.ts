@@ -5,6 +5,7 @@
 import type { InvalidateMessage } from '@countersign/protocol';
 import type { LogRead, LogRow } from './reading.ts';
 import { type HandleOf, messageOf } from './saying.ts';
+import { cursorOf } from './seen.ts';
 
 /** Rows that one round looks at for streams that come back, counted for each stream: ten whole replays, some ten milliseconds. */
 export const MAX_ROWS_PER_ROUND = 20_000;
@@ -50,11 +51,12 @@ export class Replays {
     this.#said.set(clientId, ofClient);
     const known = ofClient.get(row.position);
     if (known) return known;
-    // A row from beyond where the read ends was brought early, and others may come before it.
-    const cursor = Math.min(row.cursor - 1, read.cursor);
+    // A row from beyond a transaction that is still open was brought early, and others may come before it.
+    const whole = cursorOf(read.seen);
+    const cursor = Math.min(row.cursor - 1, whole);
     const message = messageOf(row, { clientId, handleOf: this.#handleOf, cursor });
     this.#made++;
-    if (row.cursor > read.cursor) return message; // a later read says it with a better cursor
+    if (row.cursor > whole) return message; // a later read says it with a better cursor
     this.#kept++;
     ofClient.set(row.position, message);
     return message;

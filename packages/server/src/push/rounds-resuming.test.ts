@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MAX_MADE_PER_ROUND, MAX_ROWS_PER_ROUND } from './replays.ts';
 import { type Delivery, MAX_REPLAYED, MAX_ROWS } from './rounds.ts';
+import { seenUpTo } from './seen.ts';
 import { type FakeLog, handles, start, textOf, told } from './testing/fake-log.ts';
 
 describe('who comes back', () => {
@@ -41,7 +42,7 @@ describe('who comes back', () => {
     const { log, open, round, begin } = start();
     log.addMany(MAX_REPLAYED + 1);
     open('a', { resume: { epoch: 1, cursor: 0 } });
-    assert.equal(begin().after, MAX_REPLAYED + 1);
+    assert.deepEqual(begin().after, seenUpTo(MAX_REPLAYED + 1));
     assert.equal(told(round(), 'a')[0], `hello ${MAX_REPLAYED + 1} anew`);
     open('b', { resume: { epoch: 1, cursor: 1 } });
     assert.equal(told(round(), 'b').length, 1 + MAX_REPLAYED + 1);
@@ -95,13 +96,27 @@ describe('who comes back', () => {
   test('hears of a row from beyond where the read ends under a cursor up to which all was said', () => {
     const { log, open, rounds, begin } = start();
     open('there');
-    rounds.end(begin(), log.read(0));
+    rounds.end(begin(), log.read(seenUpTo(0)));
     log.add();
     log.add({ cursor: 9 });
     open('a', { resume: { epoch: 1, cursor: 0 } });
     const begun = begin();
-    const deliveries = rounds.end(begun, log.read(begun.after, { cursor: 4 }));
+    const deliveries = rounds.end(begun, log.read(begun.after, { open: [5] }));
     assert.deepEqual(told(deliveries, 'a'), ['hello 0 resumed', 'token t1 @0', 'token t2 @4', 'echo n2 @4']);
+  });
+
+  test('from beyond what is open here, as another node told it, takes nothing from those who are here', () => {
+    const { log, open, round, rounds, begin } = start();
+    open('here');
+    round();
+    log.add({ cursor: 7 });
+    rounds.end(begin(), log.read(seenUpTo(0), { open: [6] }));
+    log.add({ cursor: 6 });
+    open('a', { resume: { epoch: 1, cursor: 6 } });
+    assert.deepEqual(begin().after, seenUpTo(5));
+    const deliveries = round();
+    assert.deepEqual(told(deliveries, 'here'), ['token t2 @5']);
+    assert.deepEqual(told(deliveries, 'a'), ['hello 6 resumed', 'token t1 @6', 'echo n2 @7']);
   });
 
   test('with a cursor that the read did not go back to begins anew', () => {
@@ -110,7 +125,7 @@ describe('who comes back', () => {
     open('a');
     round();
     const before = begin();
-    assert.equal(before.after, 5);
+    assert.deepEqual(before.after, seenUpTo(5));
     open('b', { resume: { epoch: 1, cursor: 2 } });
     rounds.end(before, log.read(before.after));
     assert.equal(told(round(), 'b')[0], 'hello 2 resumed', 'it waits for a read that does');

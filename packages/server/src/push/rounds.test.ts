@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type LogRow, MAX_NONCES } from './rounds.ts';
+import { seenUpTo } from './seen.ts';
 import { API, ended, handles, NOW_MS, start, told } from './testing/fake-log.ts';
 
 describe('a round', () => {
@@ -52,7 +53,7 @@ describe('a round', () => {
     const begun = begin();
     const [first] = log.rows;
     assert.ok(first);
-    const part = rounds.end(begun, log.read(begun.after, { rows: [first], cursor: 1, isComplete: false }));
+    const part = rounds.end(begun, log.read(begun.after, { rows: [first], seen: seenUpTo(1), isComplete: false }));
     assert.deepEqual(told(part, 'a'), ['token t1 @0']);
     assert.deepEqual(told(part, 'b'), []);
     const rest = round();
@@ -81,17 +82,20 @@ describe('a round', () => {
     assert.deepEqual(told(round(), 'a'), ['token t9 @4']);
     log.add({ position: 2, cursor: 6 }); // an older transaction that committed after it
     assert.deepEqual(told(round(), 'a'), ['token t2 @5']);
-    // A reader by transactions stands at the oldest still open, and brings what is beyond it again.
-    const standing = (cursor: number) => {
-      const { round: begun } = rounds.begin(log.state);
+    // Of two transactions the younger commits first: what the older wrote comes when it is over, and nothing is brought again.
+    const reading = (...open: number[]) => {
+      const { round: begun } = rounds.begin(log.state, log.reach);
       assert.ok(begun);
-      return told(rounds.end(begun, log.read(begun.after, { cursor })), 'a');
+      return { after: begun.after, said: told(rounds.end(begun, log.read(begun.after, { open })), 'a') };
     };
-    log.add({ position: 12, cursor: 8 });
-    assert.deepEqual(standing(6), ['token t12 @6']);
-    log.add({ position: 11, cursor: 7 });
-    assert.deepEqual(standing(6), ['token t11 @6'], 'its transaction is older, its commit is later');
-    assert.deepEqual(standing(8), []);
+    log.add({ position: 12, cursor: 9 });
+    assert.deepEqual(reading(7, 8).said, ['token t12 @6']);
+    log.add({ position: 11, cursor: 8 });
+    assert.deepEqual(reading(7), { after: { upTo: 9, open: [7, 8] }, said: ['token t11 @6'] });
+    log.add({ position: 13, cursor: 10 });
+    assert.deepEqual(reading(7).said, ['token t13 @6'], 'the oldest is open yet');
+    assert.deepEqual(reading().said, [], 'it was taken back');
+    assert.deepEqual(reading().after, seenUpTo(10));
   });
 
   test('reads from where everybody stands, and from where somebody resumes', () => {
@@ -100,9 +104,9 @@ describe('a round', () => {
     open('a');
     round();
     log.add();
-    assert.equal(begin().after, 5);
+    assert.deepEqual(begin().after, seenUpTo(5));
     open('b', { resume: { epoch: 1, cursor: 2 } });
-    assert.equal(begin().after, 2);
+    assert.deepEqual(begin().after, seenUpTo(2));
     const deliveries = round();
     assert.deepEqual(told(deliveries, 'a'), ['token t6 @5'], 'what it knows is not told again');
     const missed = ['token t3 @2', 'token t4 @3', 'token t5 @4', 'token t6 @5'];
@@ -127,8 +131,8 @@ describe('a round', () => {
     open('b', { resume: { epoch: 1, cursor: 2 } });
     const begun = begin();
     const rows = log.rows.slice(2, 3);
-    assert.deepEqual(rounds.end(begun, log.read(begun.after, { rows, cursor: 3, isComplete: false })), []);
-    assert.equal(begin().after, 5);
+    assert.deepEqual(rounds.end(begun, log.read(begun.after, { rows, seen: seenUpTo(3), isComplete: false })), []);
+    assert.deepEqual(begin().after, seenUpTo(5));
     const deliveries = round();
     assert.deepEqual(told(deliveries, 'a'), []);
     assert.deepEqual(told(deliveries, 'b'), ['hello 5 anew', 'echo n2 @5']);
@@ -160,7 +164,7 @@ describe('a round', () => {
     rounds.close('a');
     for (let row = 0; row < 3; row++) log.add();
     open('b');
-    assert.equal(begin().after, 3);
+    assert.deepEqual(begin().after, seenUpTo(3));
   });
 });
 

@@ -3,12 +3,12 @@
  * keeps no promise, so that the simulation (test/simulation) drives this very code.
  *
  *     open → round begins → read → round ends: hello, invalidates, heartbeats → … → ended by either side
- *     driver:  state → begin(state) → read(round.after) → end(round, read)      whatever fails in between: begin again
+ *     driver:  state → begin(state, reach) → read(round.after) → end(round, read)      whatever fails in between: begin again
  *
  * What must hold (design §5). A heartbeat echoes a nonce only if the nonce arrived before `begin` of a round whose read came back
  * complete, and every row of that read which concerns the stream and was not said before stands in front of it. One read serves all
- * streams. A row is never found by its position: cursors are the reader's own, and rows may come twice. Whoever comes back may take the
- * read back by `MAX_REPLAYED`, and never takes it from those who are there.
+ * streams. A row is never found by its position: cursors are the log's own, and of two rows the one with the lower may come later (seen.ts).
+ * Whoever comes back may take the read back by `MAX_REPLAYED` rows, and never takes it from those who are there.
  *
  * Owns streams, nonces and what was said. Leaves reading, writing, slow readers and age to push.ts.
  */
@@ -16,6 +16,7 @@ import type { HelloMessage, StreamMessage } from '@countersign/protocol';
 import type { LogRead, LogRow, LogState } from './reading.ts';
 import { Replays } from './replays.ts';
 import { concerns, disables, type HandleOf, Saying } from './saying.ts';
+import { cursorOf, isSeen, type Seen, seenByEither, seenUpTo } from './seen.ts';
 
 export type { LogRead, LogRow, LogState } from './reading.ts';
 export type { HandleOf } from './saying.ts';
@@ -48,8 +49,8 @@ export interface NewStream {
 export interface Round {
   readonly number: number;
   readonly epoch: number;
-  /** The cursor to read after. */
-  readonly after: number;
+  /** What the read need not bring. */
+  readonly after: Seen;
 }
 
 /** `epoch`: the store was restored. `behind`: an older copy of it. `client`: its client was disabled. */
@@ -93,10 +94,8 @@ export class Rounds {
   #isBehind = false;
   /** The last read did not come to its end, perhaps because it went back. */
   #isCutShort = false;
-  /** How far all greeted streams have been told. */
-  #cursor = 0;
-  /** Rows beyond `#cursor` that were brought already, by position: a later engine may bring them again. */
-  #brought = new Map<number, LogRow>();
+  /** What all greeted streams have been told. */
+  #seen = seenUpTo(0);
 
   constructor(given: { handleOf: HandleOf; bounds?: Partial<RoundsBounds> }) {
     this.#handleOf = given.handleOf;
@@ -116,6 +115,11 @@ export class Rounds {
   /** Somebody waits for a hello or an echo. */
   get isOwing(): boolean {
     return this.#owed.size > 0;
+  }
+
+  /** Somebody who came back may be told what he missed, if the log reaches back to it: `begin` is to be told how far it does. */
+  get isResuming(): boolean {
+    return [...this.#owed].some(({ hasHello, resume }) => !hasHello && resume !== undefined);
   }
 
   open(stream: NewStream): 'opened' | 'behind' | 'too_many' | 'too_many_of_client' {
@@ -168,22 +172,22 @@ export class Rounds {
 
   /**
    * Begins a round, after `state` was read and before the rows are. Nonces and streams that arrive from now on wait for the next one.
-   * A round that was begun before and not ended is void. No round: the store is behind.
+   * `reach`: the lowest cursor after which the log holds at most `MAX_REPLAYED` rows, or about that; who comes back from before it begins
+   * anew. A round that was begun before and not ended is void. No round: the store is behind.
    */
-  begin(state: LogState): { round: Round | undefined; deliveries: Delivery[] } {
+  begin(state: LogState, reach: number): { round: Round | undefined; deliveries: Delivery[] } {
     this.#round = undefined;
     const deliveries = this.observe(state);
     if (this.#isBehind) return { round: undefined, deliveries };
     this.#begun++;
-    if (this.#greeted === 0) {
-      this.#cursor = state.head; // nobody is owed anything of the past
-      this.#brought.clear();
-    }
-    let after = this.#cursor;
+    if (this.#greeted === 0) this.#seen = seenUpTo(state.head); // nobody is owed anything of the past
+    let back = this.#seen.upTo;
     for (const { hasHello, resume } of this.#owed) {
       if (this.#isCutShort) break; // this one is for those who are there
-      if (!hasHello && resume && mayResume(resume, state)) after = Math.min(after, resume.cursor);
+      if (!hasHello && resume && mayResume(resume, state, reach)) back = Math.min(back, resume.cursor);
     }
+    const isBack = back < this.#seen.upTo;
+    const after = isBack ? seenUpTo(Math.min(back, this.#cursor)) : this.#seen;
     this.#round = { number: this.#begun, epoch: state.epoch, after };
     return { round: this.#round, deliveries };
   }
@@ -195,11 +199,11 @@ export class Rounds {
     const ended = this.observe(read.state);
     if (this.#isBehind || read.state.epoch !== round.epoch) return ended;
     const saying = new Saying(this.#handleOf, this.#cursor);
-    const fresh = read.rows.filter((row) => row.cursor > this.#cursor && !this.#brought.has(row.position));
+    const fresh = read.rows.filter((row) => !isSeen(this.#seen, row.cursor));
     this.#isCutShort = !read.isComplete;
     const owed = read.isComplete ? [...this.#owed].filter((stream) => stream.openedAfter < round.number) : [];
     const told = this.#tell(fresh, saying);
-    this.#moveOn(read);
+    this.#seen = seenByEither(this.#seen, read.seen);
     this.#replays.beginRound();
     let isWaiting = false;
     for (const stream of owed) {
@@ -259,10 +263,9 @@ export class Rounds {
     return echoed.map(({ nonce }) => ({ kind: 'heartbeat', nonce, cursor: this.#cursor }));
   }
 
-  #moveOn(read: LogRead): void {
-    this.#cursor = Math.max(this.#cursor, read.cursor);
-    for (const row of read.rows) if (row.cursor > this.#cursor) this.#brought.set(row.position, row);
-    for (const [position, row] of this.#brought) if (row.cursor <= this.#cursor) this.#brought.delete(position);
+  /** Up to here every greeted stream has been told of everything. */
+  get #cursor(): number {
+    return cursorOf(this.#seen);
   }
 
   #endAll(end: StreamEnd, isEnded: (stream: Stream) => boolean): Delivery[] {
@@ -272,13 +275,14 @@ export class Rounds {
   }
 }
 
-/** Before the read: whether reading from there is worth it. Each row moves the cursor by one at least. */
-function mayResume(resume: { epoch: number; cursor: number }, state: LogState): boolean {
-  return resume.epoch === state.epoch && resume.cursor <= state.head && state.head - resume.cursor <= MAX_REPLAYED;
+/** Before the read: whether reading from there is worth it. */
+function mayResume(resume: { epoch: number; cursor: number }, state: LogState, reach: number): boolean {
+  return resume.epoch === state.epoch && resume.cursor <= state.head && resume.cursor >= reach;
 }
 
 /** After the read: whether it brought everything since that cursor. */
 function isWhole(resume: { epoch: number; cursor: number }, round: Round, read: LogRead): boolean {
   const { epoch, cursor } = resume;
-  return epoch === round.epoch && cursor >= round.after && cursor <= read.cursor && cursor >= read.sweptUpTo;
+  const isBrought = cursor >= round.after.upTo && cursor <= cursorOf(read.seen);
+  return epoch === round.epoch && isBrought && cursor >= read.sweptUpTo;
 }

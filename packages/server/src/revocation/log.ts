@@ -1,26 +1,42 @@
 import type { Store } from '../store/store.ts';
-import { type Invalidation, selectHead, selectInvalidationsAfter, selectSweptUpTo } from './table.ts';
+import {
+  type Invalidation,
+  selectHead,
+  selectInvalidationsAfter,
+  selectPositionBefore,
+  selectSweptUpTo,
+  selectTransactionBefore,
+  selectTransactionState,
+  selectTransactionsAfter,
+  type TransactionState,
+} from './table.ts';
 
 /** Where the log stands. */
 export interface LogState {
   /** The store's epoch: it rises with each restore. */
   epoch: number;
-  /** Cursor of the newest row. Never falls within an epoch. */
+  /** Every row with this cursor or a lower one can be read, or was swept. Never falls within an epoch. */
   head: number;
 }
 
-/** A row with the cursor of a reader that has read up to it. */
+/** A row with the cursor of what wrote it. */
 export interface LoggedInvalidation extends Invalidation {
   cursor: number;
 }
 
-/** The answer of a read. What is read after the rows says whether they may be relied on. */
+/** What a reader has been brought: every row up to a cursor, but not those of transactions that were open when it looked. */
+export interface LogSeen {
+  readonly upTo: number;
+  readonly open: readonly number[];
+}
+
+/** The answer of a read. What is read after the rows, or with them, says whether they may be relied on. */
 export interface LogRead {
   state: LogState;
-  /** In the order of commits. */
+  /** In the order of their cursors; those of one cursor were written together, and are never torn apart. */
   rows: LoggedInvalidation[];
   /** Where the next read goes on. */
-  cursor: number;
+  seen: LogSeen;
   /** Every row that was visible when the read began is in `rows`; else there were more than it might bring. */
   isComplete: boolean;
   /** The highest cursor of a row ever swept: from before it the log is not whole. */
@@ -31,9 +47,16 @@ export interface LogRead {
 const PAGE_ROWS = 1_000;
 
 /**
- * The log of invalidations as whoever keeps copies of verdicts reads it: by cursor, to the end. Where there is one writer, commits
- * happen in the order of positions, so the position is the cursor. An engine with several writers finds rows by transaction
- * and may bring one twice; readers must know a row again by its position and rely on no order of positions.
+ * The log of invalidations as whoever keeps copies of verdicts reads it: by cursor, to the end. Readers must know that a row with a
+ * lower cursor may become visible later.
+ *
+ * SQLite has one writer, so commits happen in the order of positions, and the position is the cursor.
+ *
+ * PostgreSQL has many, and the cursor is the number of the transaction. A read takes one snapshot, which says which transactions were
+ * open; what they write is asked for by their numbers, next time, and everything else after the newest that was brought. So a row is
+ * brought once, however long a transaction stays open. The reader never goes ahead of the newest row that it could read, although all
+ * transactions before the oldest open one are over: the numbers of those that wrote nothing are in no log on a disk, and PostgreSQL
+ * gives them again after a crash (docs/decisions/0019-the-log-is-read-by-transaction.md).
  */
 export class InvalidationLog {
   readonly #store: Store;
@@ -43,23 +66,62 @@ export class InvalidationLog {
   }
 
   async state(): Promise<LogState> {
-    return { epoch: await this.#store.epoch(), head: await selectHead(this.#store.read) };
+    const { engine, read } = this.#store;
+    if (engine === 'sqlite') return { epoch: await this.#store.epoch(), head: await selectHead(read) };
+    return stateOf(await selectTransactionState(read));
   }
 
-  /** Rows after a cursor, at most about `maxRows`. Everything is read after the call. */
-  async read(after: number, maxRows: number): Promise<LogRead> {
+  /** The lowest cursor after which the log holds at most about so many rows. */
+  async reach(rows: number): Promise<number> {
+    const { engine, read } = this.#store;
+    return engine === 'sqlite' ? selectPositionBefore(read, rows) : selectTransactionBefore(read, rows);
+  }
+
+  /** Rows that were not brought yet, about `maxRows` at most. Everything is read after the call. */
+  async read(after: LogSeen, maxRows: number): Promise<LogRead> {
+    return this.#store.engine === 'sqlite'
+      ? this.#readByPosition(after.upTo, maxRows)
+      : this.#readByTransaction(after, maxRows);
+  }
+
+  async #readByPosition(after: number, maxRows: number): Promise<LogRead> {
     const rows: LoggedInvalidation[] = [];
-    let cursor = after;
+    let upTo = after;
     let isComplete = false;
     while (!isComplete && rows.length < maxRows) {
       const limit = Math.min(PAGE_ROWS, maxRows - rows.length);
-      const page = await selectInvalidationsAfter(this.#store.read, { position: cursor, limit });
+      const page = await selectInvalidationsAfter(this.#store.read, { position: upTo, limit });
       for (const row of page) rows.push({ ...row, cursor: row.position });
-      cursor = page.at(-1)?.position ?? cursor;
+      upTo = page.at(-1)?.position ?? upTo;
       isComplete = page.length < limit;
     }
     // After the rows: what was swept while they were read would be missing from them.
     const sweptUpTo = await selectSweptUpTo(this.#store.read);
-    return { state: await this.state(), rows, cursor, isComplete, sweptUpTo };
+    return { state: await this.state(), rows, seen: { upTo, open: [] }, isComplete, sweptUpTo };
   }
+
+  async #readByTransaction(after: LogSeen, maxRows: number): Promise<LogRead> {
+    const rows: LoggedInvalidation[] = [];
+    let seen = after;
+    for (;;) {
+      const limit = Math.min(PAGE_ROWS, maxRows - rows.length);
+      const page = await selectTransactionsAfter(this.#store.read, { ...seen, limit });
+      rows.push(...page.rows);
+      const further = page.rows.filter(({ cursor }) => cursor > seen.upTo);
+      const isComplete = further.length < limit;
+      // To the end: past rows that were swept before anybody was here to read them, too.
+      const upTo = isComplete ? Math.max(seen.upTo, page.state.newest) : (further.at(-1)?.cursor ?? seen.upTo);
+      seen = { upTo, open: page.state.open.filter((transaction) => transaction <= upTo) };
+      if (!isComplete && rows.length < maxRows) continue;
+      // What was late in a later page comes before what is in an earlier one.
+      rows.sort((left, right) => left.cursor - right.cursor || left.position - right.position);
+      return { state: stateOf(page.state), rows, seen, isComplete, sweptUpTo: page.state.sweptUpTo };
+    }
+  }
+}
+
+function stateOf({ epoch, newest, open }: TransactionState): LogState {
+  // One that opens later has a higher number than any row that can be read now, so this never falls.
+  const head = open.reduce((lowest, transaction) => Math.min(lowest, transaction - 1), newest);
+  return { epoch, head };
 }

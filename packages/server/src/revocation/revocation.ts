@@ -19,9 +19,10 @@ import {
 } from './table.ts';
 import type { WakeUps } from './wake-ups.ts';
 
-export { InvalidationLog } from './log.ts';
+export { InvalidationLog, type LoggedInvalidation, type LogRead, type LogSeen, type LogState } from './log.ts';
 export type { Invalidation, InvalidationKind } from './table.ts';
 export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
+export { SPEAK_PAUSE_MS, wakeUpsBetweenNodes } from './wake-ups-between-nodes.ts';
 
 /** How long a row stays that may concern many tokens: two days cover the longest life of an access token, and every clock. */
 export const INVALIDATION_RETENTION_MS = 48 * 60 * 60 * 1_000;
@@ -99,8 +100,8 @@ export class Revocation {
 
   /** One bounded step of forgetting rows that concern no living token. */
   async sweep(limit: number, writes: Writes = this.#store): Promise<{ deleted: number }> {
-    const nowMs = this.#clock.now();
-    return { deleted: await writes.write((tx) => deleteOverInvalidations(tx, { nowMs, limit })) };
+    const [{ engine }, nowMs] = [this.#store, this.#clock.now()];
+    return { deleted: await writes.write((tx) => deleteOverInvalidations(tx, { engine, nowMs, limit })) };
   }
 
   #waking(step: Step): Act {

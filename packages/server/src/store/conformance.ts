@@ -154,10 +154,10 @@ export function storeConformance(engine: string, open: OpenSubject): void {
           store.write((tx) => insert(tx, id)),
           store.write((tx) => insert(tx, id)),
         ]);
-        assert.deepEqual(
-          results.map((result) => result.status),
-          ['rejected', 'fulfilled', 'rejected'],
-        );
+        const [atOnce, ...same] = results.map((result) => result.status);
+        assert.equal(atOnce, 'rejected');
+        // Which of two that run side by side comes first is the engine's business.
+        assert.deepEqual(same.sort(), ['fulfilled', 'rejected']);
       });
 
       test('a work may catch a failed statement and go on', async () => {

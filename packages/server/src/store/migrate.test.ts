@@ -101,3 +101,27 @@ test('the migrations of this release apply', () => {
   assert.equal(migrate({ database, clock }).length, count);
   assert.equal(database.prepare('SELECT epoch FROM store_epoch').get()?.epoch, 1);
 });
+
+test('migrating to the outbox of alarms puts those into it that nobody was told yet, and no others', () => {
+  const released = readMigrations(MIGRATIONS_FOLDER);
+  for (const { name, text } of released.slice(0, 2)) write(`${name}.sql`, text);
+  names();
+  const event = database.prepare(
+    "INSERT INTO event (id, at_ms, type, severity, rings, detail) VALUES (?, 1, 'alarm.forged', 'critical', ?, '{}')",
+  );
+  for (const [id, rings] of [
+    ['evt_1', 1],
+    ['evt_2', 1],
+    ['evt_3', 0],
+    ['evt_4', 1],
+  ] as const)
+    event.run(id, rings);
+  database.exec("INSERT INTO outlet (name, read_up_to) VALUES ('alarm-log', 'evt_1')");
+  for (const { name, text } of released.slice(2, 3)) write(`${name}.sql`, text);
+  names();
+  const untold = database.prepare('SELECT event_id FROM alarm_untold ORDER BY event_id').all();
+  assert.deepEqual(
+    untold.map(({ event_id }) => event_id),
+    ['evt_2', 'evt_4'],
+  );
+});

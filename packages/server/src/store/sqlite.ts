@@ -46,6 +46,7 @@ export function openSqliteStore(options: SqliteStoreOptions): SqliteStore {
 }
 
 export class SqliteStore implements Store {
+  readonly engine = 'sqlite';
   readonly read: Sql;
   readonly file: string;
   /** Migrations that opening applied; empty when the schema was already that of this release. */

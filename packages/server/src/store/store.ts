@@ -9,6 +9,12 @@
  * a savepoint of its own: one that throws takes only itself back; a failed commit refuses them all.
  */
 export interface Store {
+  /**
+   * Which dialect it speaks beyond the common one, and so how the log of invalidations is read: SQLite has one writer, commits come in
+   * the order of positions; PostgreSQL has many, they do not.
+   */
+  readonly engine: 'sqlite' | 'postgresql';
+
   /** Reads outside a transaction, through a handle that cannot write. Sees every acknowledged write. */
   readonly read: Sql;
 
@@ -118,7 +124,7 @@ export { type ImportResult, importStore } from './importing.ts';
 export { type JournalSince, journalOfNodes, type Replayable, readJournal } from './journal-reading.ts';
 export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
 export { isMigrated } from './postgres/migrating.ts';
-export { openPostgresStore, type PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
+export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {
   dropScratchDatabase,
   dropScratchDatabases,

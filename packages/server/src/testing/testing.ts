@@ -9,8 +9,9 @@ import type { TokenResponse } from '../grants/grants.ts';
 import type { KeyPurpose } from '../keys/keys.ts';
 import { type AuthorityGiven, composeAuthority } from '../server.ts';
 import type { Session } from '../sessions/sessions.ts';
+import type { Store } from '../store/store.ts';
 import type { User } from '../users/users.ts';
-import { systemRandom } from '../world/random.ts';
+import { type Random, systemRandom } from '../world/random.ts';
 import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { openTestStore } from './test-store.ts';
@@ -40,12 +41,26 @@ export async function openStore() {
   return { clock, random: systemRandom, ...(await openTestStore({ clock })) };
 }
 
+interface AuthorityStore {
+  store: Store;
+  clock: StandingClock;
+  random: Random;
+}
+
 export type TestAuthority = Awaited<ReturnType<typeof openAuthority>>;
 
 export async function openAuthority(options: { limits?: AuthorityGiven['limits'] } = {}) {
   const opened = await openStore();
+  return { ...opened, ...(await authorityOn(opened, options)) };
+}
+
+/** The same over a store that is open already; two of them under one master key are two nodes. */
+export async function authorityOn(
+  opened: AuthorityStore,
+  options: { limits?: AuthorityGiven['limits']; masterKey?: Uint8Array } = {},
+) {
   const { clock, store, random } = opened;
-  const masterKey = random.bytes(32);
+  const masterKey = options.masterKey ?? random.bytes(32);
   const logLines: string[] = [];
   const note = (message: string, fields?: object) => void logLines.push(JSON.stringify({ message, ...fields }));
   const authority = await composeAuthority({
@@ -134,7 +149,7 @@ export async function openAuthority(options: { limits?: AuthorityGiven['limits']
   const alarmTypes = async () => (await eventTypes()).filter((type) => type.startsWith('alarm.'));
 
   return {
-    ...{ ...opened, authority, masterKey, logLines, addClient, addUser, approve, obtainTokens, refresh },
+    ...{ authority, masterKey, logLines, addClient, addUser, approve, obtainTokens, refresh },
     ...{ stolenKey, forge, eventTypes, alarmTypes },
   };
 }

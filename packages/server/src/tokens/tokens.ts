@@ -163,10 +163,7 @@ export class Tokens {
     throw tooManyTokens(client.accessLifetimeSeconds);
   }
 
-  /**
-   * What records a prepared token: from its commit on it is live. Refused with `AT_CAP` where the grant has as many as it may; of a
-   * token that no grant stands behind, it asks nothing.
-   */
+  /** What records a prepared token: from its commit on it is live. Refused with `AT_CAP` where its grant has as many as it may. */
   recording(prepared: PreparedToken): Act {
     const { jti, grantId, clientId } = prepared.row;
     const room = { nowMs: this.#clock.now(), most: MAX_LIVE_TOKENS_PER_GRANT, why: AT_CAP };

@@ -36,7 +36,7 @@ export function readPostgresAddress(text: string): PostgresAddress | undefined {
   const [named = '', database = '', user = '', password = ''] = decoded;
   const host = url.searchParams.get('host') ?? (named.startsWith('[') ? named.slice(1, -1) : named);
   if (host === '' || database === '') return undefined;
-  const isHere = host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
+  const isHere = host.startsWith('/') || host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
   const line = mode === undefined ? (isHere ? 'plain' : 'verified') : mode === 'disable' ? 'plain' : 'verified';
   return {
     host,

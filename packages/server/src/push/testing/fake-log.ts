@@ -1,7 +1,8 @@
 /** A log in memory and rounds over it, for the tests of rounds.ts. */
 import assert from 'node:assert/strict';
 import type { StreamMessage } from '@countersign/protocol';
-import { type Delivery, type LogRead, type LogRow, MAX_ROWS, type NewStream, Rounds } from '../rounds.ts';
+import { type Delivery, type LogRead, type LogRow, MAX_REPLAYED, MAX_ROWS, type NewStream, Rounds } from '../rounds.ts';
+import { isSeen, type Seen } from '../seen.ts';
 
 export const API = 'https://api.example';
 export const NOW_MS = 1_800_000_000_000;
@@ -25,14 +26,21 @@ export class FakeLog {
   get state() {
     return { epoch: this.epoch, head: this.head };
   }
-  read(after: number, changes: Partial<LogRead> = {}): LogRead {
-    const visible = this.rows.filter(({ cursor }) => cursor > after).sort((left, right) => left.cursor - right.cursor);
+  get reach(): number {
+    const cursors = this.rows.map(({ cursor }) => cursor).sort((left, right) => right - left);
+    return cursors[MAX_REPLAYED] ?? 0;
+  }
+  /** `open`: transactions that had begun and were not over. */
+  read(after: Seen, { open = [], ...changes }: Partial<LogRead> & { open?: number[] } = {}): LogRead {
+    const visible = this.rows.filter(({ cursor }) => !isSeen(after, cursor));
+    visible.sort((left, right) => left.cursor - right.cursor);
     const rows = visible.slice(0, MAX_ROWS);
     // A full read cannot know that there is no more.
     const isComplete = rows.length < MAX_ROWS;
     const { state, sweptUpTo } = this;
-    const cursor = isComplete ? Math.max(state.head, after) : (rows.at(-1)?.cursor ?? after);
-    return { state, rows, cursor, isComplete, sweptUpTo, ...changes };
+    const upTo = isComplete ? state.head : (rows.at(-1)?.cursor ?? after.upTo);
+    const seen = { upTo: Math.max(upTo, after.upTo), open: open.filter((transaction) => transaction <= upTo) };
+    return { state, rows, seen, isComplete, sweptUpTo, ...changes };
   }
   addMany(count: number, row: Partial<LogRow> = {}): void {
     const { head } = this;
@@ -64,11 +72,11 @@ export function start(bounds: { streamsPerClient?: number; streams?: number } = 
       ...changes,
     });
   const round = () => {
-    const { round: begun, deliveries } = rounds.begin(log.state);
+    const { round: begun, deliveries } = rounds.begin(log.state, log.reach);
     return begun ? [...deliveries, ...rounds.end(begun, log.read(begun.after))] : deliveries;
   };
   const begin = () => {
-    const { round: begun } = rounds.begin(log.state);
+    const { round: begun } = rounds.begin(log.state, log.reach);
     assert.ok(begun);
     return begun;
   };

@@ -7,6 +7,8 @@
  *
  * Connections and waits are bounded (`connections.ts`). A commit whose answer was lost is looked for, not repeated (`resolving.ts`).
  */
+import type { Bus } from '../../world/bus.ts';
+import { postgresBus } from '../../world/bus-postgres.ts';
 import type { Clock } from '../../world/clock.ts';
 import { type Random, systemRandom } from '../../world/random.ts';
 import { type Stopwatch, systemStopwatch } from '../../world/stopwatch.ts';
@@ -14,7 +16,7 @@ import { StoreUnavailable } from '../errors.ts';
 import type { Act, ActOutcome, Sql, SqlValue, Store, Transaction } from '../store.ts';
 import { Acts } from './acts.ts';
 import type { Answer } from './connection.ts';
-import { Connections, type DatabasePlace } from './connections.ts';
+import { Connections, clientConfig, type DatabasePlace } from './connections.ts';
 import { ConnectionLost, Overtaken } from './failures.ts';
 import { migratePostgres, type PostgresMigration } from './migrating.ts';
 import { Recording } from './recording.ts';
@@ -64,7 +66,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   try {
     const epoch = await readEpoch(readers);
     const journal = openSharedJournal(options.journal, () => ({ epoch, nowMs: clock.now() }));
-    return new PostgresStore({ ...options, applied, writers, readers, journal, random, stopwatch });
+    return new PostgresStore({ ...options, place, applied, writers, readers, journal, random, stopwatch });
   } catch (error) {
     await Promise.all([writers.close(), readers.close()]);
     throw error;
@@ -72,9 +74,11 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 }
 
 export class PostgresStore implements Store {
+  readonly engine = 'postgresql';
   readonly read: Sql;
   /** Migrations that opening applied; empty when the schema was already that of this release. */
   readonly applied: readonly PostgresMigration[];
+  readonly #place: DatabasePlace;
   readonly #writers: Connections;
   readonly #readers: Connections;
   readonly #journal: SharedJournal;
@@ -85,6 +89,7 @@ export class PostgresStore implements Store {
   #closing: Promise<void> | undefined;
 
   constructor(given: {
+    place: DatabasePlace;
     applied: readonly PostgresMigration[];
     writers: Connections;
     readers: Connections;
@@ -94,6 +99,7 @@ export class PostgresStore implements Store {
     maxWorkMs?: number;
   }) {
     const { writers, readers, journal, random, stopwatch, maxWorkMs } = given;
+    this.#place = given.place;
     this.applied = given.applied;
     this.#writers = writers;
     this.#readers = readers;
@@ -112,6 +118,11 @@ export class PostgresStore implements Store {
 
   commit(act: Act): Promise<ActOutcome> {
     return this.#noticing(this.#acts.commit(act));
+  }
+
+  /** On which nodes over this database hear each other: a connection of its own for each that is opened. */
+  bus(): Bus {
+    return postgresBus(clientConfig(this.#place));
   }
 
   epoch(): Promise<number> {
