@@ -43,6 +43,8 @@ export class Installation {
   readonly port: number;
   readonly plaintextPort: number;
   readonly issuer: string;
+  /** Settings of every command and server of it. */
+  environment: Record<string, string> = {};
   readonly #running = new Set<ChildProcess>();
   /** Links that were followed or handed out: the next mail is one that is not among them. */
   readonly #seenLinks = new Set<string>();
@@ -58,6 +60,11 @@ export class Installation {
     return new Installation({ port, plaintextPort });
   }
 
+  /** Another machine that is reached by the same name: its own folder, the same ports. */
+  elsewhere(): Installation {
+    return new Installation({ port: this.port, plaintextPort: this.plaintextPort });
+  }
+
   /** Ends what still runs, and takes the files away. */
   remove(): void {
     for (const child of this.#running) child.kill('SIGKILL');
@@ -67,11 +74,14 @@ export class Installation {
   /** Runs a command to its end. */
   async run(
     words: readonly string[],
-    more: { input?: string; environment?: Record<string, string> } = {},
+    more: { input?: string; environment?: Record<string, string>; endWithinMs?: number } = {},
   ): Promise<Ran> {
     const child = this.#spawn(words, more.environment);
     child.process.stdin?.end(more.input ?? '');
+    // A server that should have refused to start would run for ever.
+    const limit = more.endWithinMs && setTimeout(() => child.process.kill('SIGKILL'), more.endWithinMs);
     const code = await child.ended;
+    if (limit) clearTimeout(limit);
     return { code, stdout: child.stdout(), stderr: child.stderr() };
   }
 
@@ -202,6 +212,7 @@ export class Installation {
         COUNTERSIGN_DATA_FOLDER: this.dataFolder,
         COUNTERSIGN_PORT: String(this.port),
         COUNTERSIGN_PLAINTEXT_PORT: String(this.plaintextPort),
+        ...this.environment,
         ...environment,
       },
     });
@@ -236,7 +247,7 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(

@@ -11,7 +11,7 @@ export const LEVELS: readonly (readonly string[])[] = [
   ['tokens'],
   ['login', 'authorization', 'grants', 'identity', 'introspection', 'discovery'],
   ['cleartext', 'forward-auth', 'alarms', 'push', 'feed', 'webhooks'],
-  ['admin', 'health'],
+  ['admin', 'health', 'standing'],
 ];
 
 /** Outlets read what happened; what happens never waits for them, so a broken webhook cannot break a login. */

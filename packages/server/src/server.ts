@@ -45,6 +45,9 @@ import { InvalidationLog, Revocation, type WakeUps, wakeUpsWithinProcess } from 
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
+import { lookAtStore } from './standing/job.ts';
+import { requireStanding } from './standing/routes.ts';
+import { LOOK_MS, type Memory, Standing } from './standing/standing.ts';
 import type { Store } from './store/store.ts';
 import { sweepTokens } from './tokens/job.ts';
 import { Tokens } from './tokens/tokens.ts';
@@ -86,15 +89,22 @@ export interface AuthorityGiven {
   wakeUps?: WakeUps;
   /** Other numbers for some limits, as a test or a benchmark needs them. */
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
+  /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
+  memory?: Memory;
+  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  isSettling?: boolean;
 }
 
 /** Every part of an authority, by its name. */
 export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
 
-/** The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key */
+/**
+ * The parts of an authority over a store, with keys made or loaded. @throws SealBroken under a wrong master key, StoreRefusal where the
+ * store must not be served from
+ */
 export async function composeAuthority(given: AuthorityGiven) {
   const { world, settings, store, masterKey, node, limits: overrides } = given;
-  const { wakeUps = wakeUpsWithinProcess() } = given;
+  const { wakeUps = wakeUpsWithinProcess(), memory, isSettling = false } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -109,6 +119,12 @@ export async function composeAuthority(given: AuthorityGiven) {
   const clients = new Clients({ store, events, buckets, limits, clock, random });
   const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
   const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
+  const invalidations = new InvalidationLog(store);
+  const standing = new Standing({
+    ...{ store, invalidations, memory, log, stopwatch },
+    onEpoch: () => keys.reload(),
+  });
+  if (!isSettling) await standing.requireGood();
   await buckets.prepare();
   await keys.prepare();
 
@@ -137,7 +153,6 @@ export async function composeAuthority(given: AuthorityGiven) {
   const introspection = new Introspection({ tokens, handles, events, limits, store, clock });
 
   const forwardAuth = new ForwardAuth({ tokens });
-  const invalidations = new InvalidationLog(store);
   const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
   const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
@@ -169,6 +184,7 @@ export async function composeAuthority(given: AuthorityGiven) {
       sessions,
     },
     ...{ tokens, identity, grants, authorization, login, introspection, push, alarms, cleartext, forwardAuth },
+    standing,
   };
 }
 
@@ -197,7 +213,7 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store, leases } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies, forwardAuthProxies = [] } = settings;
-  const { authorization, login, introspection, push, identity, cleartext } = authority;
+  const { authorization, login, introspection, push, identity, cleartext, standing } = authority;
   let isAccepting = true;
 
   const http = createHttp({
@@ -211,6 +227,15 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     },
   });
   const app = http.app();
+  app.route(
+    '/',
+    healthRoutes({
+      isAccepting: () => isAccepting && standing.isGood,
+      isKeyed: () => keys.isReady(),
+      readStore: () => store.assertUsable(),
+    }),
+  );
+  app.use(requireStanding(standing)); // for all that follow
   app.route('/', discoveryRoutes({ keys, issuer }));
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
@@ -230,18 +255,11 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     }),
   );
   if (mailbox) app.route('/', mailboxRoutes({ mailbox, organizationName }));
-  app.route(
-    '/',
-    healthRoutes({
-      isAccepting: () => isAccepting,
-      isKeyed: () => keys.isReady(),
-      readStore: () => store.assertUsable(),
-    }),
-  );
   app.get('/', (c) => c.redirect(`${issuer}/account`, 303));
 
   const running: RunningTimer[] = [];
   let counted: Promise<unknown> | undefined;
+  let seen: Promise<void> | undefined;
   return {
     handler: http.handler(app),
     plaintextHandler: http.plaintextHandler(),
@@ -254,13 +272,14 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       // At once, so that other nodes go on with the jobs while this one still answers what it was asked.
       void leases.stop();
       push.stop();
+      seen = standing.end();
       // What is counted and not yet written would be lost with this process.
       counted = countEvidence(introspection).catch(() =>
         world.log.warn('reported forgeries that waited to be counted are lost'),
       );
     },
     async stopJobs() {
-      await Promise.all([leases.stop(), counted]);
+      await Promise.all([leases.stop(), counted, seen]);
     },
   };
 }
@@ -273,13 +292,18 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
 
 /** What runs on every node, and the jobs, each of which one node does. Returns the former; the jobs are the leases'. */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { keys, introspection, leases } = authority;
+  const { keys, introspection, leases, standing } = authority;
   const { timers } = authority.world;
-  leases.start(jobsOf(authority), timers);
+  // Over a store that nobody is served from nothing is done, either: an older copy would have its mails sent once more.
+  const whileGood: Timers = {
+    every: (intervalMs, step) => timers.every(intervalMs, () => (standing.isGood ? step() : undefined)),
+  };
+  leases.start(jobsOf(authority), whileGood);
   return [
-    timers.every(1_000, () => reloadKeys(keys)),
+    timers.every(LOOK_MS, () => lookAtStore(standing)),
+    whileGood.every(1_000, () => reloadKeys(keys)),
     // What this process counted is in no other.
-    timers.every(1_000, () => countEvidence(introspection)),
+    whileGood.every(1_000, () => countEvidence(introspection)),
   ];
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JournalEntry, JournalSince, Store, Transaction } from '../store/store.ts';
+import type { JournalEntry, Replayable, Store, Transaction } from '../store/store.ts';
 import { REPLAY_BATCH, type RestoreParts, settleRestore } from './restore.ts';
 
 /** Notes what is asked of the domains, and in which transaction. */
@@ -28,9 +28,9 @@ function setup(entries: JournalEntry[] | undefined) {
       return work({} as Transaction); // never touched: the domains here are fakes
     },
   } as Pick<Store, 'write'> as Store; // all that settling uses of it
-  const journal: JournalSince = entries
+  const journal: Replayable = entries
     ? {
-        ...{ kind: 'complete', fromSegment: 1, toSegment: 1 },
+        kind: 'complete',
         async *entries() {
           yield* entries;
         },

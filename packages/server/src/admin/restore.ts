@@ -4,7 +4,7 @@ import type { Events } from '../events/events.ts';
 import type { Grants } from '../grants/grants.ts';
 import type { Login } from '../login/login.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { JournalEntry, RestoredCopy, Transaction } from '../store/store.ts';
+import type { JournalEntry, Replayable, Store, Transaction } from '../store/store.ts';
 import type { Tokens } from '../tokens/tokens.ts';
 import type { Users } from '../users/users.ts';
 
@@ -37,6 +37,15 @@ export interface RestoreOutcome {
   replayed: Record<JournalEntry['kind'], number>;
 }
 
+/** A copy before it is used: one aside, or one behind a fence. */
+export interface SettledCopy {
+  store: Pick<Store, 'write'>;
+  epoch: number;
+  /** Of a backup, when it was made; undefined where only the database server knows which moment it was put back to. */
+  backupAtMs?: number;
+  journal: Replayable;
+}
+
 /**
  * Applies the rule of restores to a copy that nobody uses yet. What the backup holds may have been used or taken back since it
  * was made, and the copy cannot know: codes, links, sessions, access tokens and consents die, all of them. Grants stay only where the
@@ -45,7 +54,7 @@ export interface RestoreOutcome {
  * An entry of something that the backup does not have yet changes nothing. Doing an entry twice changes nothing either, so a
  * restore that broke off can be started again.
  */
-export async function settleRestore(parts: RestoreParts, copy: RestoredCopy): Promise<RestoreOutcome> {
+export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Promise<RestoreOutcome> {
   const { grants, login, sessions, tokens, authorization, events } = parts;
   const { store, journal } = copy;
   const replayed = { grant_ended: 0, grant_rotated: 0, user_disabled: 0, client_disabled: 0 };
@@ -67,7 +76,8 @@ export async function settleRestore(parts: RestoreParts, copy: RestoredCopy): Pr
       grantsEnded: journal.kind === 'complete' ? undefined : await grants.endAll(tx),
       replayed,
     };
-    const detail = { epoch: copy.epoch, backup_at_ms: copy.backupAtMs, journal: journal.kind };
+    const { epoch, backupAtMs } = copy;
+    const detail = { epoch, journal: journal.kind, ...(backupAtMs !== undefined && { backup_at_ms: backupAtMs }) };
     await events.append(tx, { type: 'store.restored', detail });
     return outcome;
   });

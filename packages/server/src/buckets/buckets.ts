@@ -126,7 +126,7 @@ export class Buckets {
 
   async #load(): Promise<void> {
     for (const row of await selectBucketKeys(this.#store.read)) {
-      this.#keys.set(row.version, createSecretKey(this.#sealer.open(place(row.version), row.sealedKey)));
+      this.#keys.set(row.version, openBucketKey(this.#sealer, row));
       this.#newest = Math.max(this.#newest, row.version);
     }
   }
@@ -165,6 +165,11 @@ export function endingId(jti: string, exp: number): string {
 /** SHA-256 of a token's signing input, the identity of its bytes. */
 export function digestOf(signingInput: string): Uint8Array {
   return hash('sha256', signingInput, 'buffer');
+}
+
+/** A bucket key as its row holds it. @throws SealBroken where it was sealed under another master key */
+export function openBucketKey(sealer: Sealer, row: { version: number; sealedKey: Uint8Array }): KeyObject {
+  return createSecretKey(sealer.open(place(row.version), row.sealedKey));
 }
 
 function framed(...parts: string[]): string {

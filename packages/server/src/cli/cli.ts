@@ -15,6 +15,7 @@ import { clientCommands } from './clients.ts';
 import { grantCommands } from './grants.ts';
 import { jobCommands } from './jobs.ts';
 import { keyCommands } from './keys.ts';
+import { movingCommands } from './moving.ts';
 import { printable } from './output.ts';
 import { type Failure, failureOf } from './refusals.ts';
 import { sidecarCommand } from './sidecar.ts';
@@ -33,6 +34,7 @@ const COMMANDS = [
   alarmCommands,
   jobCommands,
   storeCommands,
+  movingCommands,
 ];
 
 const DONE = 0;

@@ -1,8 +1,10 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
 import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
+import type { Memory } from '../standing/standing.ts';
 import {
   defaultJournalFolder,
   isMigrated,
@@ -21,6 +23,7 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { hasDatabase } from './data-folder.ts';
 import { requireSameIdentity } from './identity.ts';
+import { nodeNameOf } from './node-name.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -77,10 +80,12 @@ export function existingMasterKey(settings: Settings): Uint8Array {
 }
 
 export async function openStore(settings: Settings): Promise<OpenStore> {
-  const { database, journalFolder } = settings;
+  const { database, journalFolder, dataFolder } = settings;
   if (database.kind === 'embedded') return openEmbedded(settings);
   const { url, caFile, connections } = database;
-  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : folderOf(journalFolder);
+  // Nothing orders the lines of several nodes: each writes a folder of its own.
+  const own = (folder: string) => folderOf(join(folder, nodeNameOf(dataFolder)));
+  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : own(journalFolder);
   return openPostgresStore({ url, caFile, connections, journal, clock: systemClock });
 }
 
@@ -135,15 +140,19 @@ export function authorityOver(given: {
   mailTransport?: MailTransport;
   wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
+  /** Of the server: a command does not judge whether the store is an older one. */
+  memory?: Memory;
   node?: string;
+  isSettling?: boolean;
 }): Promise<Authority> {
-  const { settings, store, masterKey, log, mailTransport = NO_MAILS, wakeUps, onJobError = () => {}, node } = given;
+  const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
+  const { wakeUps, memory, node, isSettling = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  const more = { ...(wakeUps && { wakeUps }), ...(node !== undefined && { node }) };
-  return composeAuthority({ world, settings, store, masterKey, ...more });
+  const more = { ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(node !== undefined && { node }) };
+  return composeAuthority({ world, settings, store, masterKey, isSettling, ...more });
 }
 
 const NO_MAILS: MailTransport = {

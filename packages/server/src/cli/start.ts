@@ -24,6 +24,7 @@ import { systemRandom } from '../world/random.ts';
 import { banner } from './banner.ts';
 import { holdDataFolder } from './data-folder.ts';
 import { rememberIdentity } from './identity.ts';
+import { memoryIn } from './memory.ts';
 import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
@@ -78,6 +79,7 @@ async function bringUp(given: {
     ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
     // Beside others each node draws a name: one that it had before may still be at work.
     ...(store.engine === 'sqlite' && { node: ONLY_NODE }),
+    memory: memoryIn(dataFolder),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
   rememberIdentity(settings);

@@ -146,6 +146,22 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
 
 function restored(result: RestoreResult, outcome: RestoreOutcome | undefined) {
   const { epoch, backupAtMs, journal, keptAside } = result;
+  const text = [
+    `Restored the backup of ${when(backupAtMs)}; the store's epoch is now ${epoch}.`,
+    ...settledLines(outcome, journal),
+    ...(keptAside === undefined ? [] : [`The database that was there is kept as ${keptAside}.`]),
+  ].join('\n');
+  return {
+    text,
+    json: { epoch, backupAt: iso(backupAtMs), journal, keptAside: keptAside ?? null, outcome: outcome ?? null },
+  };
+}
+
+/** What died in a restore, of either engine, and what that means for users and applications. */
+export function settledLines(
+  outcome: RestoreOutcome | undefined,
+  journal: { kind: 'complete' } | { kind: 'missing'; why: string },
+): string[] {
   const replayed = outcome?.replayed;
   const grants =
     journal.kind === 'complete'
@@ -153,8 +169,7 @@ function restored(result: RestoreResult, outcome: RestoreOutcome | undefined) {
         `${replayed?.user_disabled ?? 0} users and ${replayed?.client_disabled ?? 0} clients disabled), so what was revoked stays so.`
       : `Grants all ended (${outcome?.grantsEnded ?? 0}): the revocation journal could not be replayed, as ${journal.why}. Every ` +
         'application has to ask its users again.';
-  const text = [
-    `Restored the backup of ${when(backupAtMs)}; the store's epoch is now ${epoch}.`,
+  return [
     pairs({
       'sessions ended': outcome?.sessionsEnded,
       'links taken back': outcome?.linksTakenBack,
@@ -167,10 +182,5 @@ function restored(result: RestoreResult, outcome: RestoreOutcome | undefined) {
     grants,
     'Whatever else changed since the backup is as it was then: clients, their secrets, users, keys. Rotate secrets that were rotated ' +
       'since, and with "countersign keys rotate" a key that was replaced because others had it.',
-    ...(keptAside === undefined ? [] : [`The database that was there is kept as ${keptAside}.`]),
-  ].join('\n');
-  return {
-    text,
-    json: { epoch, backupAt: iso(backupAtMs), journal, keptAside: keptAside ?? null, outcome: outcome ?? null },
-  };
+  ];
 }

@@ -24,4 +24,6 @@ export interface Terminal {
 
 export interface Output {
   write(text: string): unknown;
+  /** A person looks at it: a line may be written over. */
+  readonly isTTY?: boolean;
 }

@@ -214,7 +214,7 @@ function complete(
     }),
     logLevel: given.logLevel ?? 'info',
     shutdownSeconds: given.shutdownSeconds ?? DEFAULT_SHUTDOWN_SECONDS,
-    warnings: [...warningsFor(given, [listenHost, host]), ...databaseWarnings(database)],
+    warnings: [...warningsFor(given, [listenHost, host]), ...databaseWarnings(database, given)],
   };
 }
 

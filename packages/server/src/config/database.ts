@@ -50,11 +50,20 @@ export function databaseSource(reading: ReadingDatabase): DatabaseSettings {
   return { kind: 'embedded' };
 }
 
-/** For the log at start: what an operator should know of how the database is reached. */
-export function databaseWarnings(database: DatabaseSettings): string[] {
-  if (database.kind === 'embedded' || !readPostgresAddress(database.url)?.isExposed) return [];
-  return [
-    'databaseUrl says sslmode=disable, and the database is on another machine: whoever is on the way reads and writes all that is ' +
-      'stored. Use verify-full, or a tunnel.',
-  ];
+/** For the log at start: what an operator should know of how the database is reached, and of what a restore of it costs. */
+export function databaseWarnings(database: DatabaseSettings, given: Pick<Given, 'journalFolder'>): string[] {
+  if (database.kind === 'embedded') return [];
+  const warnings: string[] = [];
+  if (readPostgresAddress(database.url)?.isExposed) {
+    warnings.push(
+      'databaseUrl says sslmode=disable, and the database is on another machine: whoever is on the way reads and writes all that is ' +
+        'stored. Use verify-full, or a tunnel.',
+    );
+  }
+  if (given.journalFolder === undefined) {
+    warnings.push(
+      'There is no revocation journal: a restore of the database ends every grant. Set journalFolder on every node to keep them.',
+    );
+  }
+  return warnings;
 }

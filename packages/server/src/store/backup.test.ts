@@ -13,10 +13,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { backupStore } from './backup.ts';
+import { raiseEpoch } from './epoch.ts';
 import { StoreRefusal, type StoreRefusalCode } from './errors.ts';
 import { MIGRATIONS_FOLDER, readMigrations } from './migration-files.ts';
 import { type RestoredCopy, type RestoreOptions, restoreDatabase } from './restore.ts';
-import { openSqliteStore, raiseEpoch, type SqliteStore } from './sqlite.ts';
+import { openSqliteStore, type SqliteStore } from './sqlite.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'countersign-backup-'));
 let nowMs = 1000;

@@ -1,13 +1,22 @@
 /** The store did not take the write, or cannot be reached. Nothing of the write is in force. Answered as 503. */
 export class StoreUnavailable extends Error {
-  readonly code = 'store_unavailable';
+  readonly code: 'store_unavailable' | 'store_fenced' = 'store_unavailable';
   constructor(message: string, options?: { cause: unknown }) {
     super(message, options);
     this.name = 'StoreUnavailable';
   }
 }
 
-/** Why the store would not open, back up or restore. Each is for an operator to read, none for a client. */
+/** The store has moved away: no write is taken here any more. */
+export class StoreFenced extends StoreUnavailable {
+  override readonly code = 'store_fenced';
+  constructor(options?: { cause: unknown }) {
+    super('Writing: this store was exported and takes no writes. Its new home does.', options);
+    this.name = 'StoreFenced';
+  }
+}
+
+/** Why the store would not open, back up, restore or move. Each is for an operator to read, none for a client. */
 export type StoreRefusalCode =
   | 'write_ahead_log_refused'
   | 'migration_misnamed'
@@ -21,7 +30,16 @@ export type StoreRefusalCode =
   | 'database_exists'
   | 'database_in_use'
   | 'database_damaged'
-  | 'journal_damaged';
+  | 'journal_damaged'
+  | 'store_fenced'
+  | 'store_behind'
+  | 'export_not_begun'
+  | 'export_completed'
+  | 'export_file_exists'
+  | 'export_damaged'
+  | 'schema_differs'
+  | 'target_not_empty'
+  | 'import_interrupted';
 
 /** An operation on the store as a whole was refused. `message` says what was being done, what was wrong, what to do. */
 export class StoreRefusal extends Error {
@@ -46,6 +64,14 @@ export function sqlitePrimaryCode(error: unknown): number | undefined {
 }
 
 export const SQLITE_BUSY = 5;
+
+/** SQLITE_CONSTRAINT_TRIGGER. */
+const SQLITE_RAISED = 1811;
+
+/** Whether a trigger raised this very message. */
+export function isRaised(error: unknown, message: string): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_RAISED && error.message === message;
+}
 
 /** Whether the engine failed, as opposed to the statement being wrong or a constraint holding. */
 export function isOutage(error: unknown): boolean {

@@ -3,7 +3,8 @@
  * of them, one that writes and one that cannot.
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { isOutage, StoreRefusal, StoreUnavailable } from './errors.ts';
+import { isOutage, isRaised, StoreFenced, StoreRefusal, StoreUnavailable } from './errors.ts';
+import { FENCE_SIGNAL } from './fence.ts';
 import { numberedPlaceholders } from './placeholders.ts';
 import type { SqlValue } from './store.ts';
 
@@ -133,6 +134,7 @@ export class SqliteHandle {
       }
       return use(statement);
     } catch (error) {
+      if (isRaised(error, FENCE_SIGNAL)) throw new StoreFenced({ cause: error });
       if (isOutage(error)) {
         throw new StoreUnavailable('Running a statement: the database did not answer. Look at disk and permissions.', {
           cause: error,

@@ -1,7 +1,8 @@
 /**
  * Reading the revocation journal back, at a restore only: whether what a backup needs is all there, and its entries in order.
  */
-import { closeSync, createReadStream, existsSync, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, existsSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { StoreRefusal } from './errors.ts';
 import { segmentFile, segmentNumbers } from './journal.ts';
 import { MAX_LINE_CHARACTERS, parseEntry, parseHeader, type SegmentHeader } from './journal-line.ts';
@@ -32,6 +33,52 @@ export function journalSince(options: { folder: string; fromSegment: number; sta
   if (gap !== -1) return { kind: 'missing', why: `segment ${fromSegment + gap} is not in the journal folder` };
   const toSegment = fromSegment + segments.length - 1;
   return { kind: 'complete', fromSegment, toSegment, entries: () => readJournal({ folder, fromSegment, toSegment }) };
+}
+
+/** Of it, what replaying needs. */
+export type Replayable =
+  | Pick<Extract<JournalSince, { kind: 'complete' }>, 'kind' | 'entries'>
+  | Extract<JournalSince, { kind: 'missing' }>;
+
+/**
+ * Entries are left out that are older than the newest thing a copy holds by this much: the copy has them, and doing them again would
+ * disable users who were enabled since. It covers the clocks of nodes, which differ by seconds, and a commit that took long.
+ */
+const REPLAY_MARGIN_MS = 60 * 60 * 1_000;
+
+/**
+ * The journals of all nodes, each in a folder of its own within `folder`. `copyAtMs`: when the newest thing happened that the restored
+ * database holds. Throws `StoreRefusal` `journal_damaged` where there is none, or a segment is missing between others; that a node's folder
+ * is missing, or its newest segment, cannot be seen.
+ */
+export function journalOfNodes(options: { folder: string; copyAtMs: number }): { epoch: number; journal: Replayable } {
+  const { folder, copyAtMs } = options;
+  const nodes = existsSync(folder)
+    ? readdirSync(folder, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => ({ name, path: join(folder, name), segments: segmentNumbers(join(folder, name)) }))
+        .filter(({ segments }) => segments.length > 0)
+    : [];
+  if (nodes.length === 0) {
+    throw new StoreRefusal('journal_damaged', 'Reading the revocation journals: the folder holds no folder of a node.');
+  }
+  for (const { name, segments } of nodes) {
+    const gap = segments.findIndex((segment, index) => segment !== (segments[0] ?? 0) + index);
+    if (gap === -1) continue;
+    throw new StoreRefusal(
+      'journal_damaged',
+      `Reading the revocation journals: segment ${(segments[0] ?? 0) + gap} of ${name} is missing. Bring it back, or set the restore ` +
+        'point without the journals, which ends every grant.',
+    );
+  }
+  const fromMs = copyAtMs - REPLAY_MARGIN_MS;
+  async function* entries(): AsyncGenerator<JournalEntry> {
+    for (const { path } of nodes) {
+      for await (const entry of readJournal({ folder: path, fromSegment: 0 })) if (entry.atMs >= fromMs) yield entry;
+    }
+  }
+  const epoch = Math.max(...nodes.map(({ path }) => journalEpoch(path)));
+  return { epoch, journal: { kind: 'complete', entries } };
 }
 
 /** The highest epoch that any segment was begun in; 0 when there is none. Outlives a lost database. */

@@ -23,10 +23,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../world/clock.ts';
 import { readBackup, syncFile } from './backup.ts';
+import { raiseEpoch } from './epoch.ts';
 import { SQLITE_BUSY, StoreRefusal, sqlitePrimaryCode } from './errors.ts';
 import { syncFolder } from './journal.ts';
 import { type JournalSince, journalEpoch, journalSince } from './journal-reading.ts';
-import { DATABASE_FILE, openSqliteStore, raiseEpoch } from './sqlite.ts';
+import { DATABASE_FILE, openSqliteStore } from './sqlite.ts';
 import type { Store } from './store.ts';
 
 /** Inside the data folder, so that the last step is a rename within one file system. Whatever an earlier try left goes. */

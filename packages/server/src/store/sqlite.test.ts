@@ -7,9 +7,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { storeConformance } from './conformance.ts';
+import { raiseEpoch } from './epoch.ts';
 import { MAX_BATCH, MAX_WAITING } from './group-commit.ts';
 import { MAX_STATEMENTS, SqliteHandle } from './handle.ts';
-import { DATABASE_FILE, openSqliteStore, raiseEpoch, type SqliteStore } from './sqlite.ts';
+import { DATABASE_FILE, openSqliteStore, type SqliteStore } from './sqlite.ts';
 import { type JournalEntry, StoreUnavailable } from './store.ts';
 
 const clock = { now: () => 1_700_000_000_000 };

@@ -116,8 +116,12 @@ export type JournalEntry =
 
 export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
-export { StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
-export { type JournalSince, readJournal } from './journal-reading.ts';
+export { StoreFenced, StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
+export type { ExportedRow } from './export-reading.ts';
+export { abandonExport, type ExportResult, exportStore } from './exporting.ts';
+export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fence.ts';
+export { type ImportResult, importStore } from './importing.ts';
+export { type JournalSince, journalOfNodes, type Replayable, readJournal } from './journal-reading.ts';
 export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
 export { isMigrated } from './postgres/migrating.ts';
 export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
@@ -130,6 +134,7 @@ export {
   type ScratchStore,
 } from './postgres/scratch.ts';
 export { type RestoredCopy, type RestoreResult, restoreDatabase } from './restore.ts';
+export { setRestorePoint } from './restore-point.ts';
 export {
   DATABASE_FILE,
   defaultJournalFolder,

@@ -26,8 +26,8 @@ const LOCK_TIMEOUT_MS = 3_000;
 /** The server ends a transaction whose node has fallen silent, so that the rows it holds are free again. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 
-/** A network that swallows everything is noticed by this, where the server's own timeouts cannot be heard. */
-const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000;
+/** A network that swallows everything is noticed by this much later, where the server's own timeouts cannot be heard. */
+const UNHEARD_MS = 2_000;
 
 /** The first probe of a silent line; a cut one is then noticed within minutes even where nothing is asked of it. */
 const KEEP_ALIVE_MS = 10_000;
@@ -41,7 +41,6 @@ const MAX_LIFETIME_SECONDS = 30 * 60;
 export type ConnectionRole = 'writer' | 'reader';
 
 const COMMON_SETTINGS: Readonly<Record<string, string>> = {
-  statement_timeout: String(STATEMENT_TIMEOUT_MS),
   lock_timeout: String(LOCK_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
   bytea_output: 'hex',
@@ -85,12 +84,14 @@ export class Connections {
   readonly #busy = new Busy();
   #ending: Promise<void> | undefined;
 
-  constructor({ place, role, size }: { place: DatabasePlace; role: ConnectionRole; size: number }) {
-    const settings = { ...COMMON_SETTINGS, ...ROLE_SETTINGS[role] };
+  /** `statementTimeoutMs`: default `STATEMENT_TIMEOUT_MS`. */
+  constructor(given: { place: DatabasePlace; role: ConnectionRole; size: number; statementTimeoutMs?: number }) {
+    const { place, role, size, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = given;
+    const settings = { statement_timeout: String(statementTimeoutMs), ...COMMON_SETTINGS, ...ROLE_SETTINGS[role] };
     this.#pool = new pg.Pool({
       ...clientConfig(place),
       max: size,
-      query_timeout: ANSWER_TIMEOUT_MS,
+      query_timeout: statementTimeoutMs + UNHEARD_MS,
       idleTimeoutMillis: IDLE_MS,
       maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
       onConnect: async (client) => void this.#known.set(client, await setUp(client, settings)),

@@ -42,6 +42,8 @@ export interface PostgresStoreOptions extends DatabasePlace {
   readonly migrationsFolder?: string;
   /** Default: `MAX_WORK_MS` of works.ts. */
   readonly maxWorkMs?: number;
+  /** What one statement may take at the server. Default: `STATEMENT_TIMEOUT_MS` of connections.ts. */
+  readonly statementTimeoutMs?: number;
 }
 
 /**
@@ -52,14 +54,15 @@ export interface PostgresStoreOptions extends DatabasePlace {
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
   const { clock, random = systemRandom, stopwatch = systemStopwatch, connections = DEFAULT_CONNECTIONS } = options;
-  const { url, caFile, migrationsFolder } = options;
+  const { url, caFile, migrationsFolder, statementTimeoutMs } = options;
   const place: DatabasePlace = { url, caFile };
   const applied = await migratePostgres({
     ...{ place, clock, random, stopwatch },
     ...(migrationsFolder !== undefined && { folder: migrationsFolder }),
   });
-  const writers = new Connections({ place, role: 'writer', size: connections });
-  const readers = new Connections({ place, role: 'reader', size: connections });
+  const pool = { place, size: connections, ...(statementTimeoutMs !== undefined && { statementTimeoutMs }) };
+  const writers = new Connections({ ...pool, role: 'writer' });
+  const readers = new Connections({ ...pool, role: 'reader' });
   try {
     const epoch = await readEpoch(readers);
     const journal = openSharedJournal(options.journal, () => ({ epoch, nowMs: clock.now() }));

@@ -2,7 +2,7 @@
  * The revocation journal as PostgreSQL's engine writes it: commits of many run at once, so that a line cannot be cut off again once
  * another may stand behind it.
  */
-import { JournalFolder } from '../journal.ts';
+import { NodeJournal } from '../node-journal.ts';
 import type { JournalEntry } from '../store.ts';
 
 export interface SharedJournal {
@@ -14,7 +14,7 @@ export interface SharedJournal {
   close(): Promise<void>;
 }
 
-/** `none`: a restore ends every grant. `collected` is for tests. */
+/** `none`: a restore ends every grant. `folder`: of this node alone. `collected` is for tests. */
 export type SharedJournalPlace =
   | { kind: 'none' }
   | { kind: 'folder'; folder: string }
@@ -37,12 +37,12 @@ export function openSharedJournal(
       close: async () => {},
     };
   }
-  const folder = new JournalFolder({ folder: place.folder, describe });
+  const own = new NodeJournal({ folder: place.folder, describe });
   return {
     append: async (entries) => {
-      folder.append(entries);
+      await own.append(entries);
       return () => {};
     },
-    close: async () => folder.close(),
+    close: () => own.close(),
   };
 }

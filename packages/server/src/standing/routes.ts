@@ -1,0 +1,31 @@
+import type { MiddlewareHandler } from 'hono';
+import { type HttpEnv, HttpRefusal } from '../http/http.ts';
+import type { Standing, Trouble } from './standing.ts';
+
+/** Somebody has to act before this changes; a client that asks again sooner gains nothing. */
+const RETRY_SECONDS = 30;
+
+/** Lets a request pass to the routes behind it only while the store may be served from. */
+export function requireStanding(standing: Pick<Standing, 'trouble'>): MiddlewareHandler<HttpEnv> {
+  return async (_, next) => {
+    const trouble = await standing.trouble();
+    if (trouble) throw refusalOf(trouble);
+    await next();
+  };
+}
+
+function refusalOf(trouble: Trouble): HttpRefusal {
+  switch (trouble) {
+    case 'behind':
+      return away('unavailable.store_behind', 'The store is an older copy of what it was. An operator has to look.');
+    case 'leaving':
+      return away('unavailable.store_moved', 'The store has moved away, and this server answers nothing any more.');
+    case 'arriving':
+    case 'restoring':
+      return away('unavailable.store', 'The store is being restored. Try again later.');
+  }
+}
+
+function away(code: 'unavailable.store' | 'unavailable.store_behind' | 'unavailable.store_moved', message: string) {
+  return new HttpRefusal(503, code, message, { 'Retry-After': String(RETRY_SECONDS) });
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { openStore } from '../testing/testing.ts';
+import { requireStanding } from './routes.ts';
+import { LOOK_MS, MAX_LOOK_AGE_MS, type Memory, type Seen, Standing } from './standing.ts';
+
+async function setup(t: TestContext, remembered?: Seen) {
+  const opened = await openStore();
+  t.after(() => opened.close());
+  const { store } = opened;
+  const log = { epoch: 3, head: 7 };
+  const written: Seen[] = [];
+  const lines: string[] = [];
+  const epochs: number[] = [];
+  let nowMs = 0;
+  let isAway = false;
+  const memory: Memory = { read: () => remembered, write: (seen) => void written.push(seen) };
+  const note = (message: string) => void lines.push(message);
+  const standing = new Standing({
+    ...{ store, memory },
+    invalidations: {
+      state: async () => {
+        if (isAway) throw new Error('away');
+        return { ...log };
+      },
+    },
+    log: { info: note, warn: note, error: note },
+    stopwatch: { monotonicMs: () => nowMs },
+    onEpoch: async () => void epochs.push(log.epoch),
+  });
+  const fence = (kind: string | undefined) =>
+    store.write(async (tx) => {
+      await tx.run('DELETE FROM store_fence');
+      if (kind === undefined) return;
+      await tx.run(
+        'INSERT INTO store_fence (singleton, kind, transfer_id, fenced_at_ms, rows_done) VALUES (1, $1, $2, 0, 0)',
+        ...[kind, 'x'],
+      );
+    });
+  return {
+    ...{ standing, log, written, lines, epochs, fence },
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+    goAway: (away: boolean) => {
+      isAway = away;
+    },
+  };
+}
+
+test('a store that falls behind what was seen of it is not served from, until its epoch rises', async (t) => {
+  const { standing, log, lines, epochs, pass } = await setup(t);
+  await standing.requireGood();
+  const after = async (change: Partial<Seen>) => {
+    Object.assign(log, change);
+    pass(LOOK_MS);
+    await standing.look();
+    return standing.trouble();
+  };
+  assert.equal(await after({ head: 9 }), undefined);
+  assert.equal(await after({ head: 8 }), 'behind');
+  assert.equal(standing.isGood, false);
+  assert.equal(await after({ head: 9 }), undefined, 'again where it was');
+  assert.equal(await after({ epoch: 2, head: 100 }), 'behind');
+  assert.deepEqual(epochs, []);
+  assert.equal(await after({ epoch: 4, head: 1 }), undefined);
+  assert.deepEqual(epochs, [4], 'what is held in memory is read again');
+  assert.equal(lines.filter((line) => line.includes('older copy')).length, 2);
+});
+
+test('a node remembers across its restarts, and starts on no older copy', async (t) => {
+  const { standing } = await setup(t, { epoch: 3, head: 8 });
+  await assert.rejects(standing.requireGood(), { code: 'store_behind', message: /countersign restore-point/ });
+  const { standing: of } = await setup(t, { epoch: 4, head: 0 });
+  await assert.rejects(of.requireGood(), { code: 'store_behind' });
+  const same = await setup(t, { epoch: 3, head: 7 });
+  await same.standing.requireGood();
+});
+
+test('what was seen is written down now and then, at once where the epoch rose, and at a stop', async (t) => {
+  const { standing, log, written, pass } = await setup(t);
+  await standing.requireGood();
+  assert.deepEqual(written, [], 'a start that is refused later changes nothing');
+  await standing.look();
+  assert.deepEqual(written, [{ epoch: 3, head: 7 }]);
+  log.head = 8;
+  await standing.look();
+  assert.equal(written.length, 1);
+  log.epoch = 4;
+  await standing.look();
+  assert.deepEqual(written.at(-1), { epoch: 4, head: 8 });
+  log.head = 9;
+  pass(5_000);
+  await standing.look();
+  assert.deepEqual(written.at(-1), { epoch: 4, head: 9 });
+  log.head = 10;
+  await standing.end();
+  await standing.end();
+  assert.deepEqual(written.slice(3), [{ epoch: 4, head: 10 }]);
+});
+
+test('a fence is seen, by whatever name, and a raised epoch behind it is not taken for good', async (t) => {
+  const { standing, log, fence, epochs } = await setup(t);
+  await standing.requireGood();
+  for (const kind of ['leaving', 'arriving', 'restoring']) {
+    await fence(kind);
+    log.epoch += 1;
+    await standing.look();
+    assert.equal(await standing.trouble(), kind);
+    await assert.rejects(standing.requireGood(), { code: 'store_fenced' });
+  }
+  assert.deepEqual(epochs, []);
+  await fence(undefined);
+  await standing.look();
+  assert.equal(await standing.trouble(), undefined);
+  assert.deepEqual(epochs, [6]);
+});
+
+test('after a pause nothing is answered before a new look, and a store that is away decides nothing', async (t) => {
+  const { standing, fence, pass, goAway } = await setup(t);
+  await standing.requireGood();
+  await fence('leaving');
+  assert.equal(await standing.trouble(), undefined, 'the last look is fresh');
+  pass(MAX_LOOK_AGE_MS + 1);
+  goAway(true);
+  assert.equal(await standing.trouble(), undefined);
+  goAway(false);
+  assert.equal(await standing.trouble(), 'leaving');
+});
+
+test('a request is refused by what is wrong, and passes where nothing is', async () => {
+  const codes: Record<string, string> = {
+    behind: 'unavailable.store_behind',
+    leaving: 'unavailable.store_moved',
+    arriving: 'unavailable.store',
+    restoring: 'unavailable.store',
+  };
+  for (const [trouble, code] of Object.entries(codes)) {
+    const middleware = requireStanding({ trouble: async () => trouble as 'behind' });
+    await assert.rejects(async () => middleware({} as never, async () => assert.fail()), { code, status: 503 });
+  }
+  let isPassed = false;
+  const pass = async () => {
+    isPassed = true;
+  };
+  await requireStanding({ trouble: async () => undefined })({} as never, pass);
+  assert.ok(isPassed);
+});

@@ -1,0 +1,169 @@
+/**
+ * Standing: whether the store is the one that this node knows, and may be served from.
+ *
+ *     looked at, several times a second → good: served
+ *                                       → fenced (moved away, or not whole yet), or behind (an older copy): nothing is answered, no job runs
+ *
+ * Behind is a store whose epoch, or whose newest invalidation within the epoch, is lower than what this node has seen: a failover to a
+ * standby that lacked commits, or an old copy put in place by hand. What was revoked since would be live again there. Until an operator
+ * has set a restore point, which raises the epoch, nobody is served.
+ *
+ * Owns what was seen, and keeps it outside the database, which cannot testify for itself. Leaves the streams of verifiers to push/, which
+ * looks at the same.
+ */
+import type { InvalidationLog } from '../revocation/revocation.ts';
+import { type FenceKind, fenceSentence, readFence, type Store, StoreRefusal } from '../store/store.ts';
+import type { Log } from '../world/log.ts';
+import type { Stopwatch } from '../world/stopwatch.ts';
+import { afterMs } from '../world/turn.ts';
+
+/** Between two looks: three short reads, so a hundredth of what a node asks of its store in that time. */
+export const LOOK_MS = 200;
+/**
+ * An answer rests on a look no older. It covers five looks that came late; a process that was suspended looks before it answers.
+ * `FENCE_NOTICE_MS` of the store is twice as long.
+ */
+export const MAX_LOOK_AGE_MS = 1_000;
+/** A request waits so long for a look at a store that is away; then what it reads itself has to tell. */
+const LOOK_WAIT_MS = 1_000;
+/** How often what was seen is written down: a sync of the disk. What came since is forgotten in a crash, and only then. */
+const REMEMBER_MS = 5_000;
+
+/** The highest that was seen. */
+export interface Seen {
+  epoch: number;
+  /** Cursor of the newest row of the log of invalidations. */
+  head: number;
+}
+
+/** Where a node keeps what it has seen. */
+export interface Memory {
+  read(): Seen | undefined;
+  /** Durable when it returns. */
+  write(seen: Seen): void;
+}
+
+/** Why nobody is served. */
+export type Trouble = 'behind' | FenceKind;
+
+export class Standing {
+  readonly #store: Pick<Store, 'read'>;
+  readonly #invalidations: Pick<InvalidationLog, 'state'>;
+  readonly #memory: Memory | undefined;
+  readonly #log: Log;
+  readonly #stopwatch: Stopwatch;
+  readonly #onEpoch: () => Promise<void>;
+  #seen: Seen;
+  #remembered: Seen;
+  #rememberedMs = Number.NEGATIVE_INFINITY;
+  #trouble: Trouble | undefined;
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #looking: Promise<void> | undefined;
+  #isStarted = false;
+
+  /** `onEpoch` is awaited before anything of a higher epoch is served: what is held of the store in memory may not be in it any more. */
+  constructor(given: {
+    store: Pick<Store, 'read'>;
+    invalidations: Pick<InvalidationLog, 'state'>;
+    memory?: Memory | undefined;
+    log: Log;
+    stopwatch: Stopwatch;
+    onEpoch: () => Promise<void>;
+  }) {
+    this.#store = given.store;
+    this.#invalidations = given.invalidations;
+    this.#memory = given.memory;
+    this.#log = given.log;
+    this.#stopwatch = given.stopwatch;
+    this.#onEpoch = given.onEpoch;
+    this.#seen = given.memory?.read() ?? { epoch: 0, head: 0 };
+    this.#remembered = this.#seen;
+  }
+
+  /** @throws StoreRefusal `store_fenced` or `store_behind`, before anything is written to such a store */
+  async requireGood(): Promise<void> {
+    await this.look();
+    this.#isStarted = true;
+    if (this.#trouble === undefined) return;
+    if (this.#trouble !== 'behind') throw new StoreRefusal('store_fenced', fenceSentence(this.#trouble));
+    throw new StoreRefusal(
+      'store_behind',
+      'Opening the store: it is an older copy of what this node has seen of it, so what was revoked since would be live again. Connect it ' +
+        'to the newer one. If there is none, settle this one: on PostgreSQL with "countersign restore-point", in a data folder with ' +
+        '"countersign restore" from a backup.',
+    );
+  }
+
+  /** What the last look found. */
+  get isGood(): boolean {
+    return this.#trouble === undefined;
+  }
+
+  /** Why a request must not be answered; undefined: it may. */
+  async trouble(): Promise<Trouble | undefined> {
+    if (this.#stopwatch.monotonicMs() - this.#lookedMs <= MAX_LOOK_AGE_MS) return this.#trouble;
+    let cancel = (): void => {};
+    const waited = new Promise<void>((resolve) => {
+      cancel = afterMs(LOOK_WAIT_MS, resolve);
+    });
+    // A look that fails says nothing: without its store a node answers only what it knows by heart.
+    await Promise.race([this.look().catch(() => {}), waited]);
+    cancel();
+    return this.#trouble;
+  }
+
+  /** Looks now, or shares a look that is about to begin. Rejects while the store is away. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  /** Looks a last time, at a stop, and writes down what is seen. A store that is away by then leaves what was seen before. */
+  async end(): Promise<void> {
+    await this.look().catch(() => {});
+    this.#remember();
+  }
+
+  #remember(): void {
+    const { epoch, head } = this.#remembered;
+    if (this.#memory === undefined || (this.#seen.epoch === epoch && this.#seen.head === head)) return;
+    this.#rememberedMs = this.#stopwatch.monotonicMs();
+    try {
+      this.#memory.write(this.#seen);
+      this.#remembered = this.#seen;
+    } catch {
+      this.#log.warn('what was seen of the store could not be written down; look at the disk of the data folder');
+    }
+  }
+
+  async #look(): Promise<void> {
+    const startedMs = this.#stopwatch.monotonicMs();
+    // In this order: a restore point puts its fence up in the commit that raises the epoch.
+    const state = await this.#invalidations.state();
+    const fence = await readFence(this.#store.read);
+    const { epoch, head } = this.#seen;
+    const isBehind = state.epoch < epoch || (state.epoch === epoch && state.head < head);
+    const trouble = fence?.kind ?? (isBehind ? 'behind' : undefined);
+    if (trouble === undefined) {
+      if (this.#isStarted && state.epoch > epoch) await this.#onEpoch();
+      this.#seen = { epoch: state.epoch, head: state.head };
+    }
+    this.#tell(trouble);
+    this.#trouble = trouble;
+    this.#lookedMs = startedMs;
+    // Not before the start is through: one that is refused, for a wrong master key perhaps, changes nothing.
+    if (trouble !== undefined || !this.#isStarted) return;
+    const isDue = startedMs - this.#rememberedMs >= REMEMBER_MS;
+    if (isDue || this.#seen.epoch !== this.#remembered.epoch) this.#remember();
+  }
+
+  #tell(trouble: Trouble | undefined): void {
+    if (trouble === this.#trouble || !this.#isStarted) return;
+    if (trouble === undefined) this.#log.info('the store is good again');
+    else if (trouble === 'behind') {
+      this.#log.error('the store is an older copy of what it was; nobody is served until a restore point is set');
+    } else this.#log.error('the store is fenced; nobody is served from it', { fence: trouble });
+  }
+}
