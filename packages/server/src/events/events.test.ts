@@ -166,7 +166,7 @@ test('the row that others count on may be taken back, or come after them', async
 
 test('an act shows by its event that it was done, except where others count on the same row', async () => {
   const act = events.appending({ type: 'grant.ended' });
-  const found = async () => (await store.read.all(act.evidence?.text ?? '', ...(act.evidence?.values ?? []))).length;
+  const found = async () => (await store.read.all(act.footprint?.text ?? '', ...(act.footprint?.values ?? []))).length;
   assert.equal(await found(), 0);
   await store.commit(act);
   assert.equal(await found(), 1);
@@ -174,7 +174,7 @@ test('an act shows by its event that it was done, except where others count on t
     events.appending({ type: 'alarm.forged', keyId: 'key_1' }),
   );
   assert.deepEqual(
-    flooding.map(({ evidence }) => evidence !== undefined),
+    flooding.map(({ footprint }) => footprint !== undefined),
     flooding.map((_, index) => index < CAPPED_ROWS_PER_KEY_AND_MINUTE - 1),
   );
 });

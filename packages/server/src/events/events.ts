@@ -186,7 +186,7 @@ export class Events {
   #appendingTo(row: RecordedEvent, use: RowUse): Act {
     const untold = row.rings ? [leavingUntold(row.id)] : [];
     if (use === 'shared') return { steps: [...untold, countingEvent(row)] };
-    return { steps: [...untold, insertingEvent(row)], evidence: findingEvent(row.id) };
+    return { steps: [...untold, insertingEvent(row)], footprint: findingEvent(row.id) };
   }
 
   #recorded(event: NewEvent, id: string): RecordedEvent {

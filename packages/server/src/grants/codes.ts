@@ -65,7 +65,7 @@ export class Codes {
       createdAtMs: nowMs,
       expiresAtMs: nowMs + CODE_LIFETIME_MS,
     });
-    onlyDone(await store.commit({ steps: [row], evidence: findingCode(digest) }));
+    onlyDone(await store.commit({ steps: [row], footprint: findingCode(digest) }));
     return code;
   }
 

@@ -113,7 +113,7 @@ export class Sessions {
       address: session.network,
       detail: { session_id: session.id },
     });
-    const row = { steps: [table.inserting({ ...session, digest, proof })], evidence: table.finding(session.id) };
+    const row = { steps: [table.inserting({ ...session, digest, proof })], footprint: table.finding(session.id) };
     return { cookie, session, act: joinedActs(row, event) };
   }
 

@@ -3,9 +3,9 @@ import type { Act, ActOutcome, SqlValue, Step } from './store.ts';
 
 /** Several acts as one. What shows that one of them was done shows it of all. */
 export function joinedActs(...acts: readonly Act[]): Act {
-  const evidence = acts.find((act) => act.evidence)?.evidence;
+  const footprint = acts.find((act) => act.footprint)?.footprint;
   return {
-    ...(evidence && { evidence }),
+    ...(footprint && { footprint }),
     steps: acts.flatMap(({ steps }) => steps),
     journal: acts.flatMap(({ journal = [] }) => journal),
     afterCommit: acts.flatMap(({ afterCommit = [] }) => afterCommit),

@@ -80,7 +80,7 @@ export interface Act {
    * A SELECT that finds a row if, and only if, this act was done: by what no other act writes (an id of its own, a random record). An engine
    * whose connection broke before it heard of its commit asks by it. Without one, such an act ends as `StoreUnavailable`.
    */
-  readonly evidence?: Pick<Step, 'text' | 'values'>;
+  readonly footprint?: Pick<Step, 'text' | 'values'>;
 }
 
 export interface Step {

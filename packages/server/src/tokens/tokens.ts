@@ -170,7 +170,7 @@ export class Tokens {
     return {
       steps: [...(grantId === undefined ? [] : [askingForRoom({ grantId, ...room })]), insertingToken(prepared.row)],
       afterCommit: [() => this.#liveCounts.added(clientId)],
-      evidence: findingToken(jti),
+      footprint: findingToken(jti),
     };
   }
 

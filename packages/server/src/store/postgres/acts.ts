@@ -58,9 +58,9 @@ export class Acts {
       const end = await this.#attempt(statement);
       if (end.kind !== 'doubtful') return end;
       // The connection was given back: finding out needs one.
-      if (act.evidence === undefined) throw unknownEnd({ cause: end.because });
-      const { evidence } = act;
-      if (await this.#resolving.isCommitted(end.backend, { kind: 'evidence', evidence })) {
+      if (act.footprint === undefined) throw unknownEnd({ cause: end.because });
+      const { footprint } = act;
+      if (await this.#resolving.isCommitted(end.backend, { kind: 'footprint', footprint })) {
         return { kind: 'ended', value: { kind: 'done' } };
       }
       return { kind: 'again', because: end.because };

@@ -36,7 +36,7 @@ function minting(id: string): Act {
       { text: 'SELECT epoch FROM store_epoch WHERE epoch > $1', values: [0], must: { rows: 1, why: 'no epoch' } },
       { text: 'INSERT INTO minted (id, by_run) VALUES ($1, $2)', values: [id, 1] },
     ],
-    evidence: { text: 'SELECT id FROM minted WHERE id = $1', values: [id] },
+    footprint: { text: 'SELECT id FROM minted WHERE id = $1', values: [id] },
   };
 }
 
@@ -95,10 +95,10 @@ describe('acts', () => {
       assert.equal(await minted(id), 1);
     });
 
-    test(`${loss}: one without evidence is said to be unknown, and not done again`, async () => {
-      const id = `no-evidence-${loss}`;
+    test(`${loss}: one without footprint is said to be unknown, and not done again`, async () => {
+      const id = `no-footprint-${loss}`;
       proxy.lose(id, loss);
-      const { evidence: _, ...act } = minting(id);
+      const { footprint: _, ...act } = minting(id);
       await assert.rejects(store.commit(act), (error) => {
         assert.ok(error instanceof StoreUnavailable);
         assert.match(error.message, /unknown/);

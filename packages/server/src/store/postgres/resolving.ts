@@ -20,7 +20,9 @@ export const RESOLVE_WITHIN_MS = 15_000;
 const LOOK_EVERY_MS = 50;
 
 /** What tells whether a commit happened: the number of its transaction, or what an act left. */
-export type Trace = { kind: 'transaction'; xid: string } | { kind: 'evidence'; evidence: NonNullable<Act['evidence']> };
+export type Trace =
+  | { kind: 'transaction'; xid: string }
+  | { kind: 'footprint'; footprint: NonNullable<Act['footprint']> };
 
 export class Resolving {
   readonly #connections: Connections;
@@ -65,8 +67,8 @@ async function look(connection: Connection, backend: BackendIdentity, trace: Tra
     [backend.processId, backend.startedAt],
   );
   if (still.rows.length > 0) return undefined;
-  if (trace.kind === 'evidence') {
-    const { text, values } = trace.evidence;
+  if (trace.kind === 'footprint') {
+    const { text, values } = trace.footprint;
     return (await connection.run(text, values)).rows.length > 0;
   }
   const { rows } = await connection.run('SELECT pg_xact_status($1::xid8) AS status', [trace.xid]);
