@@ -17,6 +17,7 @@ import { dropScratchDatabases } from '../packages/server/src/store/store.ts';
 import { CHROMIUM } from '../test/browser/chromium.ts';
 import { FAKETIME_LIBRARY } from '../test/coherence/faketime.ts';
 import { NGINX } from '../test/scenarios/nginx.ts';
+import { POSTGRES_PROGRAMS } from '../test/scenarios/postgres-cluster.ts';
 
 /** What a run of all tests may take on two cores. Past it, people stop running them. */
 const BUDGET_MS = 5 * 60_000;
@@ -45,6 +46,11 @@ const NEEDS = [
     what: 'nginx',
     present: () => NGINX !== undefined,
     without: 'forward-auth is not tested with a real proxy (apt-get install nginx)',
+  },
+  {
+    what: 'the programs of PostgreSQL',
+    present: () => POSTGRES_PROGRAMS !== undefined,
+    without: 'no database server is backed up and put back (apt-get install postgresql)',
   },
   {
     what: 'PostgreSQL',

@@ -20,6 +20,7 @@ function setup(entries: JournalEntry[] | undefined) {
     authorization: { forgetAllConsents: async () => note('consents') },
     users: { disableAgain: async () => note('user') > 0 },
     clients: { disableAgain: async () => note('client') > 0 },
+    leases: { freeAll: async () => void note('leases') },
     events: { append: async (_: Transaction, { type }: { type: string }) => void note(type) },
   } satisfies RestoreParts;
   const store = {
@@ -46,10 +47,10 @@ test('without the journal all grants end, with everything else, in one commit', 
   const outcome = await settled;
   assert.deepEqual(
     done.map(({ what }) => what),
-    ['codes', 'links', 'sessions', 'tokens', 'consents', 'grants', 'store.restored'],
+    ['leases', 'codes', 'links', 'sessions', 'tokens', 'consents', 'grants', 'store.restored'],
   );
   assert.equal(new Set(done.map(({ write }) => write)).size, 1);
-  assert.equal(outcome.grantsEnded, 6);
+  assert.equal(outcome.grantsEnded, 7);
 });
 
 test('with the journal every entry is done again and no grant ends by itself', async () => {
@@ -64,7 +65,18 @@ test('with the journal every entry is done again and no grant ends by itself', a
   assert.deepEqual(
     done.map(({ what }) => what),
     [
-      ...['grant_ended', 'grant_rotated', 'user', 'client', 'codes', 'links', 'sessions', 'tokens', 'consents'],
+      ...[
+        'grant_ended',
+        'grant_rotated',
+        'user',
+        'client',
+        'leases',
+        'codes',
+        'links',
+        'sessions',
+        'tokens',
+        'consents',
+      ],
       'store.restored',
     ],
   );
@@ -76,5 +88,5 @@ test('a long journal is replayed in bounded transactions', async () => {
   const { done, settled } = setup(Array.from({ length: 2 * REPLAY_BATCH + 1 }, () => ENDED));
   assert.equal((await settled).replayed.grant_ended, 2 * REPLAY_BATCH + 1);
   const sizes = [...Map.groupBy(done, ({ write }) => write).values()].map((batch) => batch.length);
-  assert.deepEqual(sizes, [REPLAY_BATCH, REPLAY_BATCH, 1, 6]);
+  assert.deepEqual(sizes, [REPLAY_BATCH, REPLAY_BATCH, 1, 7]);
 });

@@ -2,6 +2,7 @@ import type { Authorization } from '../authorization/authorization.ts';
 import type { Clients } from '../clients/clients.ts';
 import type { Events } from '../events/events.ts';
 import type { Grants } from '../grants/grants.ts';
+import type { Leases } from '../leases/leases.ts';
 import type { Login } from '../login/login.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { JournalEntry, Replayable, Store, Transaction } from '../store/store.ts';
@@ -22,6 +23,7 @@ export interface RestoreParts {
   authorization: Pick<Authorization, 'forgetAllConsents'>;
   users: Pick<Users, 'disableAgain'>;
   clients: Pick<Clients, 'disableAgain'>;
+  leases: Pick<Leases, 'freeAll'>;
   events: Pick<Events, 'append'>;
 }
 
@@ -55,7 +57,7 @@ export interface SettledCopy {
  * restore that broke off can be started again.
  */
 export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Promise<RestoreOutcome> {
-  const { grants, login, sessions, tokens, authorization, events } = parts;
+  const { grants, login, sessions, tokens, authorization, leases, events } = parts;
   const { store, journal } = copy;
   const replayed = { grant_ended: 0, grant_rotated: 0, user_disabled: 0, client_disabled: 0 };
   if (journal.kind === 'complete') {
@@ -67,6 +69,7 @@ export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Pro
     }
   }
   return store.write(async (tx) => {
+    await leases.freeAll(tx);
     await grants.burnAllCodes(tx);
     const outcome: RestoreOutcome = {
       linksTakenBack: await login.revokeAllLinks(tx),

@@ -14,7 +14,7 @@
  * - Whatever a step writes asks in the same commit for the lease's number (held.ts). A step that slept between its last look and
  *   its write is refused there. docs/decisions/0020 says what that cannot reach: effects outside the store happen at least once.
  */
-import type { Store } from '../store/store.ts';
+import { onlyDone, type Store, type Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Log } from '../world/log.ts';
 import type { Random } from '../world/random.ts';
@@ -110,6 +110,11 @@ export class Leases {
   /** Every job that ever had a lease, as the store has it. */
   list(): Promise<table.LeaseRow[]> {
     return table.selectLeases(this.#store.read);
+  }
+
+  /** After a restore: the nodes of that time are gone, and nobody has to wait until they have been silent for long enough. */
+  async freeAll(tx: Pick<Transaction, 'do'>): Promise<void> {
+    onlyDone(await tx.do(table.freeingAll()));
   }
 
   /** One sign of life, and what follows from what the others gave. */

@@ -98,6 +98,16 @@ export function removing(node: NodeRow): Act {
   };
 }
 
+/** Every node is taken for gone: those that are there join anew with their next sign of life. */
+export function freeingAll(): Act {
+  return {
+    steps: [
+      { text: 'UPDATE lease SET holder = NULL, number = number + 1, held_since_ms = NULL', values: [] },
+      { text: 'DELETE FROM lease_node', values: [] },
+    ],
+  };
+}
+
 /** A node leaves by itself. */
 export function leaving(node: string): Act {
   return { steps: [freeing(node), { text: 'DELETE FROM lease_node WHERE name = $1', values: [node] }] };
