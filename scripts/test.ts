@@ -57,7 +57,15 @@ const NEEDS = [
     present: () => hasDatabase,
     without: 'the store is tested on SQLite only (start one on 127.0.0.1:5432, or name one by TEST_DATABASE_URL)',
   },
+  {
+    what: 'NATS',
+    present: () => hasBus,
+    without: 'nodes do not wake each other over it (start one on 127.0.0.1:4222, or name one by TEST_NATS_URL)',
+  },
 ];
+
+/** Files that can do nothing without some of these say so: `// Needs PostgreSQL and NATS: why`. Others skip what they cannot test. */
+const NEEDED = /^\/\/ Needs (.+?): \S/m;
 
 /** How a test opens a store of the engine that the run asks for. */
 const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp)\(/;
@@ -67,21 +75,30 @@ const ONLY_ON_SQLITE = /^\/\/ Only on SQLite: \S/m;
 const ON_BOTH_ENGINES = /^(?:packages\/server\/src|test\/(?:scenarios|attacks|conformance|leaks))\//;
 /** Where PostgreSQL is looked for. */
 const DATABASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
+/** And NATS. */
+const BUS_URL = process.env.TEST_NATS_URL ?? 'nats://127.0.0.1:4222';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-const hasDatabase = await answers(DATABASE_URL);
+const hasDatabase = await answers(DATABASE_URL, 5432);
+const hasBus = await answers(BUS_URL, 4222);
 
 const wanted = process.argv.slice(2);
-const files = globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'])
+const found = globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'])
   .filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part)))
   .sort();
-if (files.length === 0) {
+if (found.length === 0) {
   console.error(`No test file matches ${wanted.join(', ')}. Give a part of a path, e.g. npm test -- keys/rotation`);
   process.exit(1);
 }
 const missing = NEEDS.filter((need) => !need.present());
 for (const need of missing) console.log(`missing: ${need.what}; ${need.without}`);
+const files = found.filter((path) => {
+  const needed = NEEDED.exec(readFileSync(path, 'utf8'))?.[1]?.split(' and ') ?? [];
+  const isMissed = missing.some(({ what }) => needed.includes(what));
+  if (isMissed) console.log(`left out: ${path} needs ${needed.join(' and ')}`);
+  return !isMissed;
+});
 if (missing.length > 0 && process.env.CI === 'true') {
   console.error('In CI nothing may be missing: a skipped test shows nothing. Install it in .ci/run.');
   process.exit(1);
@@ -125,10 +142,10 @@ function runOn(engine: 'sqlite' | 'postgres', paths: string[]): Promise<boolean>
   });
 }
 
-function answers(url: string): Promise<boolean> {
+function answers(url: string, defaultPort: number): Promise<boolean> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
-    const socket = connect({ host: hostname, port: Number(port || 5432), timeout: 2_000 });
+    const socket = connect({ host: hostname, port: Number(port || defaultPort), timeout: 2_000 });
     const end = (isThere: boolean) => {
       socket.destroy();
       resolve(isThere);

@@ -1,3 +1,4 @@
+// Needs PostgreSQL: its log is read.
 /**
  * The log of invalidations where many write at once: real transactions of PostgreSQL that are over in another order than they began.
  * Other databases of the same server may have transactions open, too, so nothing here says where the head stands, only what it is below.

@@ -1,3 +1,4 @@
+// Needs PostgreSQL and the programs of PostgreSQL and NATS: its nodes share one, crash one, and wake each other.
 /** Two nodes over one PostgreSQL: what one revokes, the streams of the other hear, by whatever wakes it, and without anything that does. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,3 +1,4 @@
+// Needs PostgreSQL: the story moves there.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// Needs PostgreSQL: its nodes share one.
 /** Several nodes over one PostgreSQL, as composed authorities and as the command line starts them. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

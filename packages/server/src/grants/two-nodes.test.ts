@@ -1,3 +1,4 @@
+// Needs PostgreSQL: its nodes share one.
 /**
  * Two nodes over one PostgreSQL: whatever races between them, one token has one successor, one code one grant, one link one session,
  * and what was taken back stays so. On the engine with one writer there is nothing to race; the rules' own tests cover it.
@@ -6,12 +7,11 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { OAuthError } from '../oauth/oauth.ts';
 import { openScratchStore } from '../store/store.ts';
-import { authorityOn, claimsOf, HOME, IS_POSTGRES, StandingClock, TEST_SERVER } from '../testing/testing.ts';
+import { authorityOn, claimsOf, HOME, StandingClock, TEST_SERVER } from '../testing/testing.ts';
 import { systemRandom as random } from '../world/random.ts';
 import type { TokenResponse } from './grants.ts';
 
-describe('two nodes', { skip: !IS_POSTGRES }, async () => {
-  if (!IS_POSTGRES) return;
+describe('two nodes', async () => {
   const clock = new StandingClock();
   const opening = { server: TEST_SERVER, clock, journal: [] };
   const first = await openScratchStore(opening);

@@ -1,3 +1,4 @@
+// Needs PostgreSQL: its answers get lost.
 /** Connections that break around a commit: what was committed is never done twice, what was not is done once. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';

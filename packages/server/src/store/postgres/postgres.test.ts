@@ -1,3 +1,4 @@
+// Needs PostgreSQL: it shows that this engine keeps the contract.
 import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemClock } from '../../world/clock.ts';
 import { storeConformance } from '../conformance.ts';
