@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { eventually } from '../../packages/verifier/src/testing/eventually.ts';
 import { nowMs } from '../coherence/resource-server.ts';
-import { BOUND_MS, Cluster } from './cluster.ts';
+import { BOUND_MS, Cluster, MARGIN_MS } from './cluster.ts';
 import { STORY_TIMEOUT_MS } from './play.ts';
 import { WITHOUT_POSTGRES } from './private-postgres.ts';
 
@@ -27,6 +27,14 @@ before(async () => {
 });
 after(() => cluster?.close());
 
+const REVOCATIONS = 9;
+/**
+ * A node reads every tenth of a second by itself. Without that its verifiers' pulses, one a second, would make it read: then three of nine are
+ * told so soon, and hardly ever seven. Two may be late for what else the machine does.
+ */
+const POLLED_WITHIN_MS = 400;
+const IN_TIME = 7;
+
 const FAULTS = [
   { name: 'is cut off from the bus', isSilent: false },
   { name: 'hears nothing of the bus any more', isSilent: true },
@@ -39,31 +47,30 @@ for (const { name, isSilent } of FAULTS) {
   }, async (t) => {
     assert.ok(cluster);
     const [deaf, other] = [cluster.node(0), cluster.node(1)];
-    const tokens = [await cluster.issue(), await cluster.issue()];
     // It asks nobody: what it refuses it was told by its stream, and its lease never ran out.
     const api = await cluster.resourceServer({ whenStale: 'refuse' }, deaf.way);
-    for (const each of tokens) assert.equal((await api.ask('verify', each)).outcome, 'accepted');
-    const [first = '', second = ''] = tokens;
-    const tellAfterMs = async (token: string): Promise<number> => {
-      const watching = api.ask('watch', token, BOUND_MS);
+    const toldAfterMs = async (): Promise<number> => {
+      const token = (await cluster?.issue()) ?? '';
+      assert.equal((await api.ask('verify', token)).outcome, 'accepted');
       await cluster?.revoke(token, other);
       const revokedAtMs = nowMs();
-      const sightings = await watching;
-      const [good, dead, ...more] = sightings;
-      assert.deepEqual(
-        [good?.outcome, dead?.outcome, more.length],
-        ['accepted', 'token_revoked', 0],
-        JSON.stringify(sightings),
-      );
-      return (dead?.fromMs ?? Number.POSITIVE_INFINITY) - revokedAtMs;
+      let seen = await api.ask('verify', token);
+      while (seen.outcome === 'accepted') seen = await api.ask('verify', token);
+      assert.equal(seen.outcome, 'token_revoked');
+      return seen.atMs - revokedAtMs;
     };
 
-    t.diagnostic(`with the bus: refused after ${Math.round(await tellAfterMs(first))} ms`);
+    t.diagnostic(`with the bus: refused after ${await toldAfterMs()} ms`);
     deaf.bus.isRefusing = !isSilent;
     if (isSilent) deaf.bus.hold();
     else deaf.bus.cut();
     try {
-      t.diagnostic(`without it: refused after ${Math.round(await tellAfterMs(second))} ms`);
+      const times: number[] = [];
+      for (let asked = 0; asked < REVOCATIONS; asked += 1) times.push(await toldAfterMs());
+      t.diagnostic(`without it: refused after ${times.join(', ')} ms`);
+      const inTime = times.filter((ms) => ms < POLLED_WITHIN_MS).length;
+      assert.ok(inTime >= IN_TIME, 'it waited for its verifiers to ask');
+      assert.ok(Math.max(...times) <= BOUND_MS + MARGIN_MS);
       assert.ok(await deaf.isReady(), 'it serves all the same');
     } finally {
       deaf.bus.isRefusing = false;
