@@ -135,12 +135,14 @@ export async function inParallel<Given, Answer>(
 /** The engine, and a place to keep acts: those of `hold` are collected instead of done. */
 class HoldingStore implements Store {
   readonly read: Store['read'];
+  readonly engine: Store['engine'];
   readonly #engine: Store;
   #held: Act[] | undefined;
 
   constructor(engine: Store) {
     this.#engine = engine;
     this.read = engine.read;
+    this.engine = engine.engine;
   }
 
   write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {

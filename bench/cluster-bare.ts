@@ -3,7 +3,7 @@
  * the ids, of which each transaction gets its own. What those ids must find is put there beforehand, as copies of the rows that the
  * act itself would have found.
  */
-import { actStatement } from '../packages/server/src/store/postgres/act-statement.ts';
+import { ActStatements } from '../packages/server/src/store/postgres/act-statement.ts';
 import type { Act, SqlValue } from '../packages/server/src/store/store.ts';
 import type { BareStatement } from './cluster-pgbench.ts';
 import { withClient } from './cluster-postgres.ts';
@@ -40,7 +40,7 @@ export async function bareStatement(
   const ids = new Ids(template.digests);
   const first = FIRST_NUMBER + runs++ * NUMBERS_PER_RUN;
   await copyRows(url, { template, ids, first, ...how });
-  const statement = actStatement(template.act);
+  const statement = new ActStatements().of(template.act);
   if (!statement) throw new Error('The act does nothing.');
   const constants: Record<string, string> = { n: '-1' };
   const text = statement.text.replaceAll(/\$(\d+)/g, (_, number: string) => {
