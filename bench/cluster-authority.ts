@@ -26,7 +26,6 @@ const AUDIENCE = 'https://api.example';
 const REDIRECT_URI = 'https://app.example/callback';
 const ADDRESS = '127.0.0.1';
 const SCOPE = ['accounts:read'];
-/** As many as the benches let be under way at once, so that nobody waits for one. */
 const CONNECTIONS = 16;
 /** Well within what one work may take. */
 const SESSIONS_A_COMMIT = 100;
@@ -39,12 +38,20 @@ export interface BenchAuthorityOptions {
   /** 32 bytes; of chance where nobody else reads the database. */
   readonly masterKey?: Uint8Array;
   readonly accessLifetimeSeconds?: number;
+  /** Default: as many as the benches let be under way at once, so that nobody waits for one. */
+  readonly connections?: number;
 }
 
 export async function openBenchAuthority(url: string, options: BenchAuthorityOptions = {}) {
   const { clock = systemClock, issuer = 'https://auth.example', masterKey = randomBytes(32) } = options;
   const store = new HoldingStore(
-    await openPostgresStore({ url, clock, random: systemRandom, journal: { kind: 'none' }, connections: CONNECTIONS }),
+    await openPostgresStore({
+      url,
+      clock,
+      random: systemRandom,
+      journal: { kind: 'none' },
+      connections: options.connections ?? CONNECTIONS,
+    }),
   );
   const complain = (message: string) => console.error(message);
   const authority = await composeAuthority({

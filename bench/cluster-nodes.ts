@@ -24,8 +24,12 @@ const MOST_NODES = 3;
 const ROUNDS = 2;
 const WARM_UP_MS = 1_000;
 const MEASURED_MS = 3_000;
-/** Shared by the nodes: as many clients, however many nodes there are. */
-const CONNECTIONS = 48;
+/**
+ * As many however many nodes there are; each is a client of its own. More connections of one client from one network are taken for
+ * somebody who guesses its secret: `clientSecretPerNetwork` lets twenty be checked at once.
+ */
+const LOADS = 3;
+const CONNECTIONS = 16;
 /** A name that the certificate holds; the nodes listen on ports of their own behind what would be a balancer. */
 const ISSUER = 'https://localhost:8443';
 /** Starting takes a second; on a machine under load, many. */
@@ -37,9 +41,14 @@ const FLOWS = ['client_credentials', 'refresh'] as const;
 
 interface Node {
   readonly process: ChildProcess;
-  readonly facts: ServerFacts;
-  /** The load generator of this node. */
-  readonly load: Child;
+  readonly port: number;
+}
+
+/** A load generator and the client that it is. */
+interface Load {
+  readonly child: Child;
+  readonly bench: BenchAuthority;
+  readonly facts: Omit<ServerFacts, 'tokenEndpoint'>;
 }
 
 interface Measurement {
@@ -55,78 +64,69 @@ export async function benchNodes(): Promise<{ goalMet: boolean }> {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-bench-'));
   const postgres = await BenchPostgres.start();
   const nodes: Node[] = [];
+  const loads: Load[] = [];
   try {
     const url = await postgres.createDatabase();
     const masterKey = randomBytes(32);
-    const bench = await openBenchAuthority(url, { issuer: ISSUER, masterKey });
-    try {
-      const start = await nodeStarter({ folder, url, masterKey, bench });
-      for (let number = 0; number < MOST_NODES; number++) nodes.push(await start(number));
-      await Promise.all(nodes.map(ready));
-      report(await measureAll(nodes, bench));
-      return { goalMet: true };
-    } finally {
-      await bench.close();
+    const tls = await localCertificate({ dataFolder: folder, clock: systemClock, random: systemRandom });
+    const caCertificate = readFileSync(tls.caCertificateFile, 'utf8');
+    setDefaultCACertificates([...getCACertificates('default'), caCertificate]);
+    for (let number = 0; number < LOADS; number++) {
+      const bench = await openBenchAuthority(url, { issuer: ISSUER, masterKey, connections: 4 });
+      const facts = { caCertificate, clientId: bench.client.id, clientSecret: bench.secret };
+      loads.push({ bench, facts, child: new Child({ file: './load-process.ts' }) });
     }
+    for (let number = 0; number < MOST_NODES; number++) {
+      nodes.push(await startNode({ folder, url, masterKey, number }));
+    }
+    await Promise.all(nodes.map(ready));
+    report(await measureAll(nodes, loads));
+    return { goalMet: true };
   } finally {
-    await Promise.all(nodes.map(stop));
+    await Promise.all([...nodes.map(stop), ...loads.map(({ child }) => child.stop())]);
+    await Promise.all(loads.map(({ bench }) => bench.close()));
     await postgres.stop();
     rmSync(folder, { recursive: true });
   }
 }
 
 /** Nodes share issuer, certificate, master key and database, and nothing else. */
-async function nodeStarter(given: { folder: string; url: string; masterKey: Buffer; bench: BenchAuthority }) {
-  const { folder, url, masterKey, bench } = given;
-  const tls = await localCertificate({ dataFolder: folder, clock: systemClock, random: systemRandom });
-  const caCertificate = readFileSync(tls.caCertificateFile, 'utf8');
-  setDefaultCACertificates([...getCACertificates('default'), caCertificate]);
-  return async (number: number): Promise<Node> => {
-    const port = await freePort();
-    const log = openSync(join(folder, `node-${number}.log`), 'a', 0o600);
-    const main = fileURLToPath(new URL('../packages/server/src/main.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--conditions=countersign-source', ...startOptions(), main, 'start'], {
-      stdio: ['ignore', log, log],
-      env: {
-        PATH: process.env.PATH,
-        NODE_ENV: 'production',
-        COUNTERSIGN_MODE: 'production',
-        COUNTERSIGN_ISSUER: ISSUER,
-        COUNTERSIGN_HOST: '127.0.0.1',
-        COUNTERSIGN_PORT: String(port),
-        COUNTERSIGN_PLAINTEXT_PORT: '0',
-        COUNTERSIGN_DATA_FOLDER: join(folder, `node-${number}`),
-        COUNTERSIGN_DATABASE_URL: url,
-        COUNTERSIGN_MASTER_KEY: masterKey.toString('base64'),
-        COUNTERSIGN_TLS_CERTIFICATE_FILE: join(folder, 'tls', 'localhost.pem'),
-        COUNTERSIGN_TLS_KEY_FILE: join(folder, 'tls', 'localhost.key'),
-        COUNTERSIGN_SMTP_URL: 'smtp://localhost:1', // nobody logs in by mail here
-      },
-    });
-    return {
-      process: child,
-      facts: {
-        tokenEndpoint: `https://localhost:${port}/oauth2/token`,
-        caCertificate,
-        clientId: bench.client.id,
-        clientSecret: bench.secret,
-      },
-      load: new Child({ file: './load-process.ts' }),
-    };
-  };
+async function startNode(given: { folder: string; url: string; masterKey: Buffer; number: number }): Promise<Node> {
+  const { folder, url, masterKey, number } = given;
+  const port = await freePort();
+  const log = openSync(join(folder, `node-${number}.log`), 'a', 0o600);
+  const main = fileURLToPath(new URL('../packages/server/src/main.ts', import.meta.url));
+  const child = spawn(process.execPath, ['--conditions=countersign-source', ...startOptions(), main, 'start'], {
+    stdio: ['ignore', log, log],
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: 'production',
+      COUNTERSIGN_MODE: 'production',
+      COUNTERSIGN_ISSUER: ISSUER,
+      COUNTERSIGN_HOST: '127.0.0.1',
+      COUNTERSIGN_PORT: String(port),
+      COUNTERSIGN_PLAINTEXT_PORT: '0',
+      COUNTERSIGN_DATA_FOLDER: join(folder, `node-${number}`),
+      COUNTERSIGN_DATABASE_URL: url,
+      COUNTERSIGN_MASTER_KEY: masterKey.toString('base64'),
+      COUNTERSIGN_TLS_CERTIFICATE_FILE: join(folder, 'tls', 'localhost.pem'),
+      COUNTERSIGN_TLS_KEY_FILE: join(folder, 'tls', 'localhost.key'),
+      COUNTERSIGN_SMTP_URL: 'smtp://localhost:1', // nobody logs in by mail here
+    },
+  });
+  return { process: child, port };
 }
 
-async function ready({ process: child, facts }: Node): Promise<void> {
+async function ready({ process: child, port }: Node): Promise<void> {
   for (const untilMs = performance.now() + READY_MS; performance.now() < untilMs; await sleep(100)) {
     if (child.exitCode !== null) throw new Error(`A node ended with ${child.exitCode} at its start.`);
-    const response = await fetch(new URL('/readyz', facts.tokenEndpoint)).catch(() => undefined);
+    const response = await fetch(`https://localhost:${port}/readyz`).catch(() => undefined);
     if (response?.status === 200) return;
   }
   throw new Error('A node is not ready.');
 }
 
-async function stop({ process: child, load }: Node): Promise<void> {
-  await load.stop();
+async function stop({ process: child }: Node): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
@@ -135,13 +135,13 @@ async function stop({ process: child, load }: Node): Promise<void> {
   clearTimeout(late);
 }
 
-async function measureAll(nodes: readonly Node[], bench: BenchAuthority): Promise<Measurement[]> {
+async function measureAll(nodes: readonly Node[], loads: readonly Load[]): Promise<Measurement[]> {
   const measurements: Measurement[] = [];
   for (const flow of FLOWS) {
     for (let round = 0; round < ROUNDS; round++) {
       const counts = Array.from({ length: nodes.length }, (_, index) => index + 1);
       for (const count of round % 2 === 0 ? counts : counts.toReversed()) {
-        measurements.push(await measure({ nodes: nodes.slice(0, count), flow, bench }));
+        measurements.push(await measure({ nodes: nodes.slice(0, count), loads, flow }));
       }
     }
   }
@@ -150,23 +150,25 @@ async function measureAll(nodes: readonly Node[], bench: BenchAuthority): Promis
 
 async function measure(given: {
   nodes: readonly Node[];
+  loads: readonly Load[];
   flow: (typeof FLOWS)[number];
-  bench: BenchAuthority;
 }): Promise<Measurement> {
-  const { nodes, flow, bench } = given;
-  const connections = CONNECTIONS / nodes.length;
-  const orders = await inParallel(nodes, 1, async ({ facts }): Promise<LoadOrder> => {
-    const tokens = flow === 'refresh' ? await refreshTokens(bench, connections) : [];
-    return {
-      ...{ server: facts, connections, warmUpMs: WARM_UP_MS, measuredMs: MEASURED_MS },
+  const { nodes, loads, flow } = given;
+  const orders: LoadOrder[] = [];
+  for (const [index, { bench, facts }] of loads.entries()) {
+    const tokens = flow === 'refresh' ? await refreshTokens(bench, CONNECTIONS) : [];
+    const port = nodes[index % nodes.length]?.port;
+    orders.push({
+      server: { ...facts, tokenEndpoint: `https://localhost:${port}/oauth2/token` },
       flow: flow === 'refresh' ? { kind: flow, tokens } : { kind: flow },
-    };
-  });
+      ...{ connections: CONNECTIONS, warmUpMs: WARM_UP_MS, measuredMs: MEASURED_MS },
+    });
+  }
   const results = await Promise.all(
-    nodes.map(async ({ load }, index) => {
-      const order = orders[index];
-      if (!order) throw new Error('A node has no load.');
-      return load.call('load', order);
+    orders.map(async (order, index) => {
+      const load = loads[index];
+      if (!load) throw new Error('An order has no load generator.');
+      return load.child.call('load', order);
     }),
   );
   return {
@@ -200,7 +202,7 @@ function report(measurements: readonly Measurement[]): void {
   });
   printTable(['flow', 'nodes', 'tokens/s', 'to one node', 'median ms', 'p99 ms'], rows);
   console.log(
-    `\n${CONNECTIONS} connections in all; nodes, load generators and PostgreSQL share ${availableParallelism()} cores.`,
+    `\n${LOADS * CONNECTIONS} connections in all; nodes, load generators and PostgreSQL share ${availableParallelism()} cores.`,
   );
 }
 
