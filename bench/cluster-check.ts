@@ -8,7 +8,7 @@ import { fillTokens, type Probe } from './cluster-fill.ts';
 import { BenchPostgres } from './cluster-postgres.ts';
 import { median, percentile, printTable } from './table.ts';
 
-const SIZES = [10_000, 1_000_000];
+const SIZES = [10_000, 1_000_000, 10_000_000];
 const ROUNDS = 3;
 const WARM_UP_MS = 1_500;
 const MEASURED_MS = 2_000;

@@ -3,7 +3,7 @@
  * and throws the answers away. What an engine in JavaScript is held against.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,12 +16,18 @@ export interface BareStatement {
   readonly constants: Readonly<Record<string, string>>;
 }
 
-/** Transactions per second, the time to connect left out. Throws when a single one failed: a failure is quick and would count. */
+/** Of each connection: a statement is planned anew five times before PostgreSQL keeps the plan. */
+export const WARM_UP = 20;
+
+/**
+ * Transactions per second while all connections are at it: from when the last has warmed up to when the first is done. Throws when a
+ * single one failed: a failure is quick, and would count.
+ */
 export async function pgbench(given: {
   url: string;
   statement: BareStatement;
   connections: number;
-  /** For each connection. */
+  /** For each connection, besides those by which it warms up. */
   transactions: number;
 }): Promise<number> {
   const { url, statement, connections, transactions } = given;
@@ -30,18 +36,39 @@ export async function pgbench(given: {
     const file = join(folder, 'script.sql');
     writeFileSync(file, statement.script);
     const constants = Object.entries(statement.constants).flatMap(([name, value]) => ['-D', `${name}=${value}`]);
-    const how = ['-n', '-M', 'prepared', '-f', file, '-c', String(connections), '-t', String(transactions)];
-    const { stdout, stderr } = await promisify(execFile)(program('pgbench'), [...how, ...constants, url], {
+    const size = ['-c', String(connections), '-t', String(transactions + WARM_UP)];
+    const log = ['--log', `--log-prefix=${join(folder, 'log')}`];
+    const words = ['-n', '-M', 'prepared', '-f', file, ...size, ...log, ...constants, url];
+    const { stderr } = await promisify(execFile)(program('pgbench'), words, {
       // As the engine's own connections.
       env: { ...process.env, PGOPTIONS: '-c default_transaction_isolation=repeatable\\ read' },
     });
-    const done = /transactions actually processed: (\d+)\//.exec(stdout)?.[1];
-    const perSecond = /tps = ([\d.]+) \(without initial connection time\)/.exec(stdout)?.[1];
-    if (Number(done) !== connections * transactions || perSecond === undefined) {
-      throw new Error(`pgbench did ${done} of ${connections * transactions} transactions: ${stderr}`);
+    const logs = readdirSync(folder).filter((name) => name.startsWith('log'));
+    const lines = logs.flatMap((name) => readFileSync(join(folder, name), 'utf8').trim().split('\n'));
+    if (lines.length !== connections * (transactions + WARM_UP)) {
+      throw new Error(`pgbench did only ${lines.length} transactions: ${stderr}`);
     }
-    return Number(perSecond);
+    return rateOf(lines.map(readLine));
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+interface Done {
+  readonly connection: string;
+  readonly atMs: number;
+}
+
+/** connection, number of the transaction, its microseconds, number of the script, seconds and microseconds of its end */
+function readLine(line: string): Done {
+  const [connection = '', , , , seconds, microseconds] = line.split(' ');
+  return { connection, atMs: Number(seconds) * 1_000 + Number(microseconds) / 1_000 };
+}
+
+function rateOf(all: readonly Done[]): number {
+  const ends = [...Map.groupBy(all, ({ connection }) => connection).values()].map((own) => own.map(({ atMs }) => atMs));
+  const fromMs = Math.max(...ends.map((own) => own[WARM_UP - 1] ?? Number.POSITIVE_INFINITY));
+  const untilMs = Math.min(...ends.map((own) => own.at(-1) ?? Number.NEGATIVE_INFINITY));
+  const count = all.filter(({ atMs }) => atMs > fromMs && atMs <= untilMs).length;
+  return (count * 1_000) / (untilMs - fromMs);
 }

@@ -66,10 +66,15 @@ export class BenchPostgres {
     process.once('exit', this.#abandon);
   }
 
+  /** Of the database that every server has. */
+  get url(): string {
+    return this.#url(SUPERUSER);
+  }
+
   /** An empty database; returns its URL. It goes with the folder. */
   async createDatabase(): Promise<string> {
     const name = `bench_${++this.#databases}`;
-    await this.#asSuperuser((client) => client.query(`CREATE DATABASE ${name}`));
+    await withClient(this.url, (client) => client.query(`CREATE DATABASE ${name}`));
     return this.#url(name);
   }
 
@@ -91,15 +96,11 @@ export class BenchPostgres {
     for (const untilMs = performance.now() + START_MS; ; await sleep(100)) {
       if (this.#process.exitCode !== null) throw new Error(`postgres ended with ${this.#process.exitCode} at once.`);
       try {
-        return await this.#asSuperuser(async () => {});
+        return await withClient(this.url, async () => {});
       } catch (error) {
         if (performance.now() > untilMs) throw error;
       }
     }
-  }
-
-  #asSuperuser<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-    return withClient(this.#url('postgres'), work);
   }
 }
 

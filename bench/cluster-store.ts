@@ -10,16 +10,17 @@ import { createHash } from 'node:crypto';
 import type { Act } from '../packages/server/src/store/store.ts';
 import { type BenchAuthority, inParallel, openBenchAuthority } from './cluster-authority.ts';
 import { bareStatement, type Template } from './cluster-bare.ts';
-import { pgbench } from './cluster-pgbench.ts';
+import { WARM_UP as BARE_WARM_UP, pgbench } from './cluster-pgbench.ts';
 import { BenchPostgres, withClient } from './cluster-postgres.ts';
 import { median, printTable } from './table.ts';
 
 const ROUNDS = 3;
-/** Connections, and what each round does of an operation on them: about a second. */
-const LOADS = [
-  { connections: 1, operations: 1_200 },
-  { connections: 16, operations: 4_800 },
-];
+const CONNECTIONS = [1, 16];
+/** What a round does of an operation takes about so long, by what the slowest of them did while warming up. */
+const ROUND_MS = 700;
+/** Fewer say nothing, and more take long to sign. */
+const LEAST_OPERATIONS = 160;
+const MOST_OPERATIONS = 6_400;
 /** By these connections are opened, statements prepared, and code is compiled. */
 const WARM_UP = 800;
 /** What whole operations, signatures included, are measured with. */
@@ -45,10 +46,14 @@ export async function benchClusterStore(): Promise<{ goalMet: boolean }> {
   const bench = await openBenchAuthority(url);
   try {
     await eachOperation(bench, WARM_UP, async (_, acts) => void (await commitAll(bench, acts, AT_ONCE)));
+    const loads = [];
+    for (const connections of CONNECTIONS) {
+      loads.push({ connections, operations: await operationsFor(bench, connections) });
+    }
     const measurements: Measurement[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const isBareFirst = round % 2 === 1;
-      for (const load of LOADS) measurements.push(...(await measure({ url, bench, ...load, isBareFirst })));
+      for (const load of loads) measurements.push(...(await measure({ url, bench, ...load, isBareFirst })));
     }
     const goalMet = report(measurements, await measureWhole(bench));
     return { goalMet };
@@ -56,6 +61,16 @@ export async function benchClusterStore(): Promise<{ goalMet: boolean }> {
     await bench.close();
     await postgres.stop();
   }
+}
+
+/** A whole number for each connection. */
+async function operationsFor(bench: BenchAuthority, connections: number): Promise<number> {
+  let slowest = Number.POSITIVE_INFINITY;
+  await eachOperation(bench, LEAST_OPERATIONS, async (_, acts) => {
+    slowest = Math.min(slowest, await commitAll(bench, acts, connections));
+  });
+  const fitting = Math.min(Math.max((slowest * ROUND_MS) / 1_000, LEAST_OPERATIONS), MOST_OPERATIONS);
+  return Math.round(fitting / connections) * connections;
 }
 
 async function measure(given: {
@@ -70,7 +85,8 @@ async function measure(given: {
   const measurements: Measurement[] = [];
   await eachOperation(bench, operations, async (operation, acts) => {
     const transactions = operations / connections;
-    const statement = await bareStatement(url, templates[operation], { connections, transactions });
+    const rows = { connections, transactions: transactions + BARE_WARM_UP };
+    const statement = await bareStatement(url, templates[operation], rows);
     // As autovacuum would, now and then: a table that has just grown is planned for what it was.
     await withClient(url, (client) => client.query('VACUUM (ANALYZE)'));
     const runBare = () => pgbench({ url, statement, connections, transactions });
@@ -173,7 +189,7 @@ async function measureWhole(bench: BenchAuthority): Promise<Record<Operation, nu
 
 function report(measurements: readonly Measurement[], whole: Record<Operation, number>): boolean {
   let goalMet = true;
-  const rows = LOADS.flatMap(({ connections }) =>
+  const rows = CONNECTIONS.flatMap((connections) =>
     OPERATIONS.map((operation) => {
       const own = measurements.filter((row) => row.operation === operation && row.connections === connections);
       const ratio = median(own.map(({ engine, bare }) => engine / bare));
