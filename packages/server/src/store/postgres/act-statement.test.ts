@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Step } from '../store.ts';
-import { ActStatements } from './act-statement.ts';
+import { ActStatements, MAX_SHAPES } from './act-statement.ts';
 
 const asking: Step = { text: 'SELECT 1 WHERE $1 = 1', values: [1], must: { rows: 1, why: 'one' } };
 const adding: Step = { text: 'INSERT INTO t (a, b) VALUES ($1, $2)', values: ['a', 'b'] };
@@ -45,11 +45,12 @@ test('a step given too few or too many values is refused, however often its act 
 test('acts of more kinds than are remembered are put together again', () => {
   const statements = new ActStatements();
   const first = statements.of({ steps: [asking, adding] });
-  for (let kind = 0; kind < 1_100; kind++) {
+  for (let kind = 0; kind < MAX_SHAPES + 100; kind++) {
     const other = statements.of({
       steps: [asking, { text: `DELETE FROM t WHERE a = $1 AND ${kind} = ${kind}`, values: [1] }],
     });
     assert.match(other?.text ?? '', new RegExp(`a = \\$2 AND ${kind} = ${kind} RETURNING`));
   }
+  assert.ok(statements.remembered <= MAX_SHAPES);
   assert.deepEqual(statements.of({ steps: [asking, adding] }), first);
 });

@@ -22,7 +22,7 @@ export interface ActStatement {
  * Shapes that are remembered: putting one together takes as long as sending it. Texts of steps are constants of the code, and the acts
  * made of them some dozens, but for those that repeat a step; past the bound all are forgotten, and put together again as they come.
  */
-const MAX_SHAPES = 1_000;
+export const MAX_SHAPES = 1_000;
 
 /** What is the same of all acts of the same steps, whatever their values. */
 interface Shape {
@@ -41,6 +41,11 @@ interface Known {
 export class ActStatements {
   #known: Known = { conditional: new Map(), plain: new Map() };
   #shapes = 0;
+
+  /** Shapes that are remembered now. */
+  get remembered(): number {
+    return this.#shapes;
+  }
 
   /** Undefined for an act that neither writes nor asks anything. */
   of(act: Act): ActStatement | undefined {
