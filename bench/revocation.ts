@@ -13,7 +13,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Child, type ServerFacts } from './child.ts';
 import { nowMs } from './revocation-process.ts';
 import { startOptions } from './start-options.ts';
-import { printTable } from './table.ts';
+import { percentile, printTable } from './table.ts';
 
 const PROCESSES = 4;
 const VERIFIERS_EACH = 50;
@@ -117,11 +117,6 @@ function report(delays: readonly Delay[], cpuMsPerRound: number): { goalMet: boo
 
 function summary(values: readonly number[]): string[] {
   return [0.5, 0.99, 1].map((share) => percentile(values, share).toFixed(0));
-}
-
-function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? Number.NaN;
 }
 
 if (import.meta.main) await benchRevocation();

@@ -1,4 +1,5 @@
 /** Draws a measured run of bench/verify.ts as SVG: bars as long as their numbers, light and dark. Nothing in it is typed in. */
+import { picture, text } from './picture.ts';
 import { median } from './table.ts';
 import type { VerificationResults } from './verify.ts';
 
@@ -31,24 +32,13 @@ export function drawVerification({ warm, goals }: VerificationResults): string {
     );
     top += 24;
   }
-  const height = top + 16;
-  const title = 'Verification beside other libraries';
   const description = warm
     .map(({ tokens, speeds }) => {
       const list = speeds.map(({ name, perSecond }) => `${name} ${rounded(median(perSecond))}`);
       return `${tokens.toLocaleString('en')} tokens known, verifications per second: ${list.join(', ')}.`;
     })
     .join(' ');
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-labelledby="title description" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif">`,
-    `  <title id="title">${title}</title>`,
-    `  <desc id="description">${escaped(description)}</desc>`,
-    STYLE,
-    `  <rect class="ground" width="${WIDTH}" height="${height}" rx="12"/>`,
-    ...parts,
-    '</svg>',
-    '',
-  ].join('\n');
+  return picture({ width: WIDTH, height: top + 16, title: 'Verification beside other libraries', description, parts });
 }
 
 function bar(row: { name: string; perSecond: number; most: number; top: number }): string {
@@ -64,37 +54,7 @@ function bar(row: { name: string; perSecond: number; most: number; top: number }
   ].join('\n');
 }
 
-function text(
-  at: { x: number; y: number; size: number; kind: 'strong' | 'text' | 'quiet'; isRight?: boolean },
-  words: string,
-  more?: { strong: string; after: string },
-): string {
-  const anchor = at.isRight ? ' text-anchor="end"' : '';
-  const rest = more ? `<tspan class="strong">${escaped(more.strong)}</tspan>${escaped(more.after)}` : '';
-  return `  <text class="${at.kind}" x="${at.x.toFixed(0)}" y="${at.y}" font-size="${at.size}"${anchor}>${escaped(words)}${rest}</text>`;
-}
-
 /** Two digits are as many as a run on another day confirms. */
 function rounded(value: number): string {
   return Number(value.toPrecision(2)).toLocaleString('en');
 }
-
-function escaped(words: string): string {
-  return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-}
-
-const STYLE = `  <style>
-    .ground { fill: #ffffff; }
-    .strong { fill: #1f2328; font-weight: 600; }
-    .text { fill: #1f2328; }
-    .quiet { fill: #57606a; }
-    .ours { fill: #0969da; }
-    .peer { fill: #afb8c1; }
-    @media (prefers-color-scheme: dark) {
-      .ground { fill: #0d1117; }
-      .strong, .text { fill: #e6edf3; }
-      .quiet { fill: #9198a1; }
-      .ours { fill: #58a6ff; }
-      .peer { fill: #484f58; }
-    }
-  </style>`;

@@ -1,7 +1,7 @@
 /** Acts: one prepared statement, one round trip, committed by itself. */
 import type { Random } from '../../world/random.ts';
 import type { Act, ActOutcome } from '../store.ts';
-import { type ActStatement, actStatement } from './act-statement.ts';
+import type { ActStatement, ActStatements } from './act-statement.ts';
 import { type Attempt, attempts } from './attempts.ts';
 import { Busy } from './busy.ts';
 import type { BackendIdentity } from './connection.ts';
@@ -22,13 +22,21 @@ export class Acts {
   readonly #recording: Recording;
   readonly #resolving: Resolving;
   readonly #random: Random;
+  readonly #statements: ActStatements;
   readonly #busy = new Busy();
 
-  constructor(given: { connections: Connections; recording: Recording; resolving: Resolving; random: Random }) {
+  constructor(given: {
+    connections: Connections;
+    recording: Recording;
+    resolving: Resolving;
+    random: Random;
+    statements: ActStatements;
+  }) {
     this.#connections = given.connections;
     this.#recording = given.recording;
     this.#resolving = given.resolving;
     this.#random = given.random;
+    this.#statements = given.statements;
   }
 
   commit(act: Act): Promise<ActOutcome> {
@@ -41,7 +49,7 @@ export class Acts {
   }
 
   async #commit(act: Act): Promise<ActOutcome> {
-    const statement = actStatement(act);
+    const statement = this.#statements.of(act);
     const takeBack = await this.#recording.before(act.journal ?? []);
     const outcome: ActOutcome = statement ? await this.#send(act, statement) : { kind: 'done' };
     if (outcome.kind === 'refused') {
@@ -70,7 +78,7 @@ export class Acts {
   #attempt({ text, values, conditions }: ActStatement): Promise<Attempt<ActOutcome> | Doubtful> {
     return this.#connections.use(async (connection) => {
       try {
-        await connection.run(text, values);
+        await connection.change(text, values);
         return { kind: 'ended', value: { kind: 'done' } };
       } catch (error) {
         if (error instanceof ActRefused) {

@@ -8,7 +8,8 @@ import type pg from 'pg';
 import { StoreUnavailable } from '../errors.ts';
 import { numberedPlaceholders } from '../placeholders.ts';
 import type { SqlValue } from '../store.ts';
-import { ConnectionLost, translated } from './failures.ts';
+import { Change } from './change.ts';
+import { ActRefused, ConnectionLost, translated } from './failures.ts';
 
 /**
  * Statements kept prepared on one connection. Texts are constants of the code and acts made of them, some hundreds in all; the bound
@@ -56,15 +57,46 @@ export class Connection {
 
   /** Runs a prepared statement. Throws what `translated` makes of a failure. */
   async run(text: string, values: readonly SqlValue[]): Promise<Answer> {
-    const { name, parameters } = this.#statements.get(text) ?? (await this.#newStatement(text));
-    // The server would refuse it, too, but as a broken conversation, like a lost connection.
-    if (values.length !== parameters) {
-      throw new TypeError(`Running a statement: it takes ${parameters} values and was given ${values.length}.`);
-    }
-    const answer = await this.#send({ name, text, values: [...values] });
-    this.#statements.delete(text);
-    this.#statements.set(text, { name, parameters });
+    const prepared = await this.#prepared(text, values);
+    const answer = await this.#send({ name: prepared.name, text, values: [...values] });
+    this.#keepPrepared(text, prepared);
     return answer;
+  }
+
+  /** The same for a statement whose rows nobody reads. */
+  async change(text: string, values: readonly SqlValue[]): Promise<void> {
+    const prepared = await this.#prepared(text, values);
+    const isPrepared = this.#statements.has(text);
+    try {
+      await this.#answered(
+        () =>
+          new Promise<void>((resolve, reject) => {
+            const statement = { name: prepared.name, text, values, isPrepared };
+            this.#client.query(new Change(statement, (error) => (error ? reject(error) : resolve())));
+          }),
+      );
+    } catch (error) {
+      // A refusal shows that it is prepared. Taken for unknown, it would be prepared anew by each refusal, and the old never be freed.
+      if (error instanceof ActRefused) this.#keepPrepared(text, prepared);
+      throw error;
+    }
+    this.#keepPrepared(text, prepared);
+  }
+
+  async #prepared(text: string, values: readonly SqlValue[]): Promise<Prepared> {
+    const prepared = this.#statements.get(text) ?? (await this.#newStatement(text));
+    // The server would refuse it, too, but as a broken conversation, like a lost connection.
+    if (values.length !== prepared.parameters) {
+      throw new TypeError(
+        `Running a statement: it takes ${prepared.parameters} values and was given ${values.length}.`,
+      );
+    }
+    return prepared;
+  }
+
+  #keepPrepared(text: string, prepared: Prepared): void {
+    this.#statements.delete(text);
+    this.#statements.set(text, prepared);
   }
 
   /** Runs what controls a transaction, unprepared and without values. */
@@ -84,10 +116,14 @@ export class Connection {
   }
 
   async #send(query: pg.QueryConfig): Promise<Answer> {
+    const { rows, rowCount, command } = await this.#answered(() => this.#client.query<object>(query));
+    return { rows, count: rowCount ?? 0, command };
+  }
+
+  async #answered<T>(send: () => Promise<T>): Promise<T> {
     if (this.isLost) throw new ConnectionLost('closed', { wasSent: false });
     try {
-      const { rows, rowCount, command } = await this.#client.query<object>(query);
-      return { rows, count: rowCount ?? 0, command };
+      return await send();
     } catch (error) {
       const failure = translated(error);
       if (failure instanceof ConnectionLost) this.isLost = true;

@@ -14,6 +14,7 @@ import { type Random, systemRandom } from '../../world/random.ts';
 import { type Stopwatch, systemStopwatch } from '../../world/stopwatch.ts';
 import { StoreUnavailable } from '../errors.ts';
 import type { Act, ActOutcome, Sql, SqlValue, Store, Transaction } from '../store.ts';
+import { ActStatements } from './act-statement.ts';
 import { Acts } from './acts.ts';
 import type { Answer } from './connection.ts';
 import { Connections, clientConfig, type DatabasePlace } from './connections.ts';
@@ -106,7 +107,7 @@ export class PostgresStore implements Store {
     this.#journal = journal;
     const resolving = new Resolving({ connections: writers, stopwatch });
     const recording = new Recording(journal);
-    const parts = { connections: writers, recording, resolving, random };
+    const parts = { connections: writers, recording, resolving, random, statements: new ActStatements() };
     this.#works = new Works({ ...parts, ...(maxWorkMs !== undefined && { maxWorkMs }) });
     this.#acts = new Acts(parts);
     this.read = new PooledSql((text, values) => readOn(readers, text, values));

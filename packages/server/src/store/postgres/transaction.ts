@@ -1,6 +1,6 @@
 /** What one attempt of a work sees: its transaction on its connection. Ends with the work. */
 import type { Act, ActOutcome, JournalEntry, Sql, SqlValue, Transaction } from '../store.ts';
-import { actStatement } from './act-statement.ts';
+import type { ActStatements } from './act-statement.ts';
 import type { Answer, Connection } from './connection.ts';
 import { ActRefused, ConnectionLost, Overtaken } from './failures.ts';
 
@@ -12,6 +12,7 @@ export interface Aftermath {
 
 export class PostgresTransaction implements Transaction {
   readonly #connection: Connection;
+  readonly #statements: ActStatements;
   readonly #aftermath: Aftermath = { entries: [], afterCommit: [] };
   /** A work may start several statements at once; a connection carries one at a time. */
   #last: Promise<unknown> = Promise.resolve();
@@ -24,8 +25,9 @@ export class PostgresTransaction implements Transaction {
    */
   failure: Overtaken | ConnectionLost | undefined;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, statements: ActStatements) {
     this.#connection = connection;
+    this.#statements = statements;
   }
 
   async all<Row extends object>(text: string, ...values: SqlValue[]): Promise<Row[]> {
@@ -53,14 +55,14 @@ export class PostgresTransaction implements Transaction {
   }
 
   async do(act: Act): Promise<ActOutcome> {
-    const statement = actStatement(act);
+    const statement = this.#statements.of(act);
     if (statement !== undefined) {
       const { text, values, conditions } = statement;
       this.mayHaveWritten = true;
       const refused = await this.#queue(async () => {
         await this.#connection.control('SAVEPOINT act');
         try {
-          await this.#connection.run(text, values);
+          await this.#connection.change(text, values);
         } catch (error) {
           if (error instanceof ConnectionLost) throw error;
           await this.#connection.control('ROLLBACK TO act; RELEASE act');

@@ -2,6 +2,7 @@
 import type { Random } from '../../world/random.ts';
 import { afterMs } from '../../world/turn.ts';
 import type { Transaction } from '../store.ts';
+import type { ActStatements } from './act-statement.ts';
 import { type Attempt, attempts } from './attempts.ts';
 import { Busy } from './busy.ts';
 import type { BackendIdentity, Connection } from './connection.ts';
@@ -24,6 +25,7 @@ export class Works {
   readonly #recording: Recording;
   readonly #resolving: Resolving;
   readonly #random: Random;
+  readonly #statements: ActStatements;
   readonly #maxWorkMs: number;
   readonly #busy = new Busy();
 
@@ -32,12 +34,14 @@ export class Works {
     recording: Recording;
     resolving: Resolving;
     random: Random;
+    statements: ActStatements;
     maxWorkMs?: number;
   }) {
     this.#connections = given.connections;
     this.#recording = given.recording;
     this.#resolving = given.resolving;
     this.#random = given.random;
+    this.#statements = given.statements;
     this.#maxWorkMs = given.maxWorkMs ?? MAX_WORK_MS;
   }
 
@@ -65,7 +69,7 @@ export class Works {
 
   async #within<T>(connection: Connection, work: Work<T>): Promise<Attempt<T> | Doubtful<T>> {
     await connection.control('BEGIN ISOLATION LEVEL SERIALIZABLE');
-    const transaction = new PostgresTransaction(connection);
+    const transaction = new PostgresTransaction(connection, this.#statements);
     const done = await this.#run(connection, transaction, work);
     if (done.kind === 'again') return done;
     const { aftermath, value } = done;
