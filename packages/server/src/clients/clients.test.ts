@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isId } from '@countersign/protocol';
 import { OAuthError } from '../oauth/oauth.ts';
+import { StoreUnavailable } from '../store/store.ts';
 import { claimsOf, openAuthority } from '../testing/testing.ts';
 import { SECRET_OVERLAP_MS } from './clients.ts';
 
@@ -103,6 +104,17 @@ test('failures are limited per client and network; successes cost nothing, and a
   assert.equal(codes.filter((code) => code === 'rate_limited.client_authentication').length, 20);
   await assert.rejects(byForm(client.id, secret, 'office'), isRefusal('rate_limited.client_authentication'));
   assert.equal((await byForm(client.id, secret, 'elsewhere')).id, client.id);
+});
+
+test('tries during an outage of the store count as no failures', async (t) => {
+  const { client, secret } = await addClient();
+  const outage = t.mock.method(authority.store.read, 'get', () =>
+    Promise.reject(new StoreUnavailable('Reading: no answer.')),
+  );
+  for (let tried = 0; tried < 25; tried += 1)
+    await assert.rejects(byForm(client.id, secret, 'office'), StoreUnavailable);
+  outage.mock.restore();
+  assert.equal((await byForm(client.id, secret, 'office')).id, client.id);
 });
 
 test('a disabled client is nobody; enabled, it works again, and its first disabling is not forgotten by a second', async () => {

@@ -222,13 +222,22 @@ export class Clients {
         retryAfterSeconds: taken.retryAfterSeconds,
       });
     }
-    const client = await this.find(presented.clientId);
-    const isProven = await this.#isProven(client, presented);
-    if (client && isProven && client.disabledAtMs === undefined) {
+    const client = await this.#proven(presented).catch((error: unknown) => {
+      // Nobody was found wrong: an outage of the store must not lock out, for minutes after it, every client that tried meanwhile.
+      this.#limits.giveBack('clientSecretPerNetwork', limitKey);
+      throw error;
+    });
+    if (client && client.disabledAtMs === undefined) {
       this.#limits.giveBack('clientSecretPerNetwork', limitKey);
       return client;
     }
     throw new OAuthError('invalid_client', 'unauthorized.client_authentication', NOT_AUTHENTICATED, challenge);
+  }
+
+  /** The client that is presented, if it proved to be that one; it may be disabled. */
+  async #proven(presented: PresentedClient): Promise<Client | undefined> {
+    const client = await this.find(presented.clientId);
+    return (await this.#isProven(client, presented)) ? client : undefined;
   }
 
   async #isProven(client: Client | undefined, presented: PresentedClient): Promise<boolean> {
