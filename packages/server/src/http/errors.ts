@@ -77,7 +77,8 @@ function refusalOf(thrown: unknown): Refusal {
   }
   if (thrown instanceof StoreUnavailable) {
     const message = 'The service cannot answer right now. Try again in a moment.';
-    const headers = retryAfter(STORE_RETRY_SECONDS);
+    // A balancer of connections learns by its probe that this node is away; who holds a connection to it learns it by this.
+    const headers = { ...retryAfter(STORE_RETRY_SECONDS), Connection: 'close' };
     return { status: 503, error: 'temporarily_unavailable', code: 'unavailable.store', message, headers };
   }
   if (thrown instanceof ZodError) {
