@@ -26,11 +26,15 @@ export async function revokePresented(
     return;
   }
   const judgement = await tokens.judge(token, { address, clientId: client.id });
-  if (judgement.kind !== 'judged' || judgement.verdict !== 'live') return;
-  if (judgement.row.clientId !== client.id) {
-    return refuseForeign(given, { client, address, tokenId: judgement.row.jti });
+  if (judgement.kind === 'judged' && judgement.verdict === 'live') {
+    const { row } = judgement;
+    if (row.clientId !== client.id) return refuseForeign(given, { client, address, tokenId: row.jti });
+    await store.commit(tokens.revoking(row));
+    return;
   }
-  await store.commit(tokens.revoking(judgement.row));
+  // By the clock of another node it may live: what is answered as done must be done there, too.
+  const row = await tokens.recorded(token);
+  if (row?.clientId === client.id) await store.commit(tokens.revoking(row));
 }
 
 async function refuseForeign(

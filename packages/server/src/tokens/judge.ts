@@ -96,6 +96,19 @@ export class Judge {
   }
 
   /**
+   * The row of a token whose signature and bytes are ours, whatever the time: for taking it back. Clocks of nodes differ, so what is over
+   * or not yet good by this one may be good by another.
+   */
+  async recorded(token: string): Promise<TokenRow | undefined> {
+    const verified = await this.#keys.verify({ purpose: 'access', typ: TOKEN_TYPES.access, token });
+    if (verified.kind === 'refused') return undefined;
+    const { claims, signingInput } = verified.parsed;
+    if (typeof claims.jti !== 'string') return undefined;
+    const { verdict, row } = await this.check(claims.jti, digestOf(signingInput));
+    return verdict === 'tampered' ? undefined : row;
+  }
+
+  /**
    * The record's word on bytes identified by jti and digest. Without a record it is `unknown`: only the token itself tells more.
    * `clients` are those that were read for this batch already: its tokens mostly belong to a few.
    */

@@ -232,6 +232,11 @@ export class Tokens {
     return event?.type === 'token.unknown' ? undefined : event;
   }
 
+  /** The row of a token that is ours by signature and bytes, whatever this node's clock says of it. Rings nothing. */
+  recorded(token: string): Promise<TokenRow | undefined> {
+    return this.#judge.recorded(token);
+  }
+
   /** A token that must be live, at an endpoint of our own. @throws OAuthError invalid_token, with our finer code beside it */
   async accept(token: string, from: { address: string }): Promise<LiveToken> {
     const judgement = await this.judge(token, from);
