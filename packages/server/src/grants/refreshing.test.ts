@@ -215,3 +215,31 @@ test('a forged refresh token rings where it is given back, too, and ends nothing
   assert.equal(await rung({ iat: 1 }), 'alarm.tampered');
   assert.ok((await refresh(client, own)).access_token);
 });
+
+test('RV-06 what is over, or not yet good, by the clock of the node that is asked is dead at the others, too', async () => {
+  const mine = await addUser('gina@example.com');
+  const obtain = () => obtainTokens({ client, ...mine });
+  const first = await obtain();
+  await refresh(client, first.refresh_token);
+  const cases: [token: string, skewMs: number][] = [
+    [first.access_token, client.overlapSeconds * 1_000],
+    [(await obtain()).access_token, client.accessLifetimeSeconds * 1_000 + 60_000],
+    [(await obtain()).access_token, -60_000],
+  ];
+  const isLive = async (token: string) => {
+    const judgement = await tokens.judge(token, { address: HOME });
+    return judgement.kind === 'judged' && judgement.verdict === 'live';
+  };
+  for (const [token, skewMs] of cases) {
+    assert.equal(await isLive(token), true);
+    clock.pass(skewMs);
+    assert.equal(await isLive(token), false, 'by this clock');
+    await revokePresented({ ...authority, store }, { client: other, token, address: HOME });
+    clock.pass(-skewMs);
+    assert.equal(await isLive(token), true, 'another client takes nothing back');
+    clock.pass(skewMs);
+    await revokePresented({ ...authority, store }, { client, token, address: HOME });
+    clock.pass(-skewMs);
+    assert.equal(await isLive(token), false, 'revoked');
+  }
+});
