@@ -17,6 +17,7 @@ const calls: Calls = {
     const result = await verifier.verify(token);
     return { outcome: result.kind === 'accepted' ? 'accepted' : result.code, atMs: nowMs() };
   },
+  verifyAll: (tokens) => Promise.all(tokens.map((token) => calls.verify(token))),
   async watch(token, forMs) {
     const sightings: Sighting[] = [];
     for (const untilMs = nowMs() + forMs; nowMs() < untilMs; ) {

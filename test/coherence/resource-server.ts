@@ -25,6 +25,8 @@ export interface Calls {
   ready(): Promise<void>;
   status(): Promise<ReturnType<Verifier['status']>>;
   verify(token: string): Promise<Seen>;
+  /** Verifies each, in the order given. */
+  verifyAll(tokens: readonly string[]): Promise<Seen[]>;
   /** Verifies again and again for so long. */
   watch(token: string, forMs: number): Promise<Sighting[]>;
 }
@@ -42,9 +44,15 @@ export class ResourceServer {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #asked = 0;
 
-  constructor(given: { options: VerifierOptions; caFile: string; environment?: Record<string, string> }) {
+  constructor(given: {
+    options: VerifierOptions;
+    caFile: string;
+    environment?: Record<string, string>;
+    /** What its process loads before its program. */
+    preload?: readonly string[];
+  }) {
     this.#process = fork(PROGRAM, [JSON.stringify(given.options)], {
-      execArgv: ['--conditions=countersign-source'],
+      execArgv: ['--conditions=countersign-source', ...(given.preload ?? []).map((path) => `--import=${path}`)],
       env: {
         PATH: process.env.PATH,
         NODE_EXTRA_CA_CERTS: given.caFile,

@@ -1,4 +1,4 @@
-/** What stands on the way between a resource server and the authority: it passes bytes on, until it is told to misbehave. */
+/** What stands between two that speak by TCP: it passes bytes on, until it is told to misbehave. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
@@ -6,6 +6,8 @@ export class TcpProxy {
   readonly port: number;
   /** Each piece of bytes, either way, waits for so long. */
   delayMs = 0;
+  /** New connections end at once, as where nobody listens. */
+  isRefusing = false;
   /** Both ends of every connection, each until it is closed itself. */
   readonly #sockets = new Set<Socket>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -17,6 +19,10 @@ export class TcpProxy {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port; // listening on TCP
     server.on('connection', (near) => {
+      if (this.isRefusing) {
+        reset(near);
+        return;
+      }
       const far = connect(portOf(), 'localhost');
       const pair = [near, far] as const;
       for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
@@ -41,7 +47,7 @@ export class TcpProxy {
 
   /** Ends every connection as a lost one ends: without a word. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
   }
 
   /** Passes nothing on from now on, and closes nothing. */
@@ -78,4 +84,10 @@ export class TcpProxy {
     }, this.delayMs);
     this.#timers.add(timer);
   }
+}
+
+/** Node 24 never closes a socket that is reset while it is still sending its end, and then its process spins at its own end. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

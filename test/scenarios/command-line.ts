@@ -13,7 +13,8 @@ import { Browser, type TokenSet } from '@countersign/testkit';
 const MAIN = fileURLToPath(new URL('../../packages/server/src/main.ts', import.meta.url));
 /** Compiled sources of one command serve the next: a third of what a short command takes. */
 const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/countersign-commands', import.meta.url));
-const READY_WITHIN_MS = 10_000;
+/** A second on a machine of its own; several servers that start side by side on a busy one take many. */
+const READY_WITHIN_MS = 45_000;
 export const REDIRECT_URI = 'https://app.example/callback';
 
 export interface Ran {
@@ -247,21 +248,28 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/**
+ * Below the ports that systems hand out to connections (from 32,768 on Linux, 49,152 elsewhere): a server that is stopped and started
+ * again finds its port free, however many connections were made meanwhile.
+ */
+const LOWEST_PORT = 20_000;
+const HIGHEST_PORT = 32_000;
+
+/** Ports of loopback that nobody has now. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            resolve(typeof address === 'object' && address ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    ports.add(port);
+  }
+  return [...ports];
 }
 
 function trust(caCertificate: string): void {

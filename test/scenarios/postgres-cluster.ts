@@ -15,7 +15,7 @@ export const POSTGRES_PROGRAMS = PLACES.find((place) => existsSync(join(place, '
 export const WITHOUT_CLUSTER = POSTGRES_PROGRAMS === undefined ? 'the programs of PostgreSQL are not installed' : false;
 
 /** The server refuses to run as root; then it runs as the user that the system's package made. */
-const OWNER = process.getuid?.() === 0 ? idsOf('postgres') : undefined;
+export const OWNER = process.getuid?.() === 0 ? idsOf('postgres') : undefined;
 
 const ENDED_WITHIN_SECONDS = 60;
 
