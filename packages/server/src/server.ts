@@ -48,7 +48,7 @@ import { Sessions } from './sessions/sessions.ts';
 import { lookAtStore } from './standing/job.ts';
 import { requireStanding } from './standing/routes.ts';
 import { LOOK_MS, type Memory, Standing } from './standing/standing.ts';
-import type { Store } from './store/store.ts';
+import { type Store, StoreUnavailable } from './store/store.ts';
 import { sweepTokens } from './tokens/job.ts';
 import { Tokens } from './tokens/tokens.ts';
 import { Users } from './users/users.ts';
@@ -230,9 +230,14 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
   app.route(
     '/',
     healthRoutes({
-      isAccepting: () => isAccepting && standing.isGood,
+      isAccepting: () => isAccepting,
       isKeyed: () => keys.isReady(),
-      readStore: () => store.assertUsable(),
+      async readStore() {
+        await store.assertUsable();
+        // A store that comes back may be an older copy, which no earlier look can know.
+        await standing.look();
+        if (!standing.isGood) throw new StoreUnavailable('Looking at the store: it may not be served from.');
+      },
     }),
   );
   app.use(requireStanding(standing)); // for all that follow
