@@ -17,6 +17,8 @@ export const STORM_MS = 1_000 * Number(process.env.FAULTS_SECONDS ?? DEFAULT_STO
 export const STORY_TIMEOUT_MS = STORM_MS + 100_000;
 
 const FAMILIES = 12;
+/** From the end of the faults to the last answer that a client waits for: a few tries with their pauses, on a machine that does much else. */
+const SERVED_WITHIN_MS = 12_000;
 
 /** Choices and moments by a seed, which is printed; `FAULTS_SEED` repeats them. What processes make of them, no seed decides. */
 export function playersOf(t: TestContext, cluster: Cluster, clocksDiffer = false): Players {
@@ -42,11 +44,15 @@ export async function storm(
   const [one, other] = await Promise.all([cluster.resourceServer(), cluster.resourceServer()]);
   const watch = new Watch({ judge, resourceServers: { one, other } });
   const clients = new Storm(players, families);
+  let fromMs = performance.now();
   try {
     await faults(players, families);
   } finally {
+    fromMs = performance.now();
     await Promise.all([clients.end(), watch.end()]);
   }
+  const tookMs = performance.now() - fromMs;
+  assert.ok(tookMs < SERVED_WITHIN_MS, `clients were served ${Math.round(tookMs)} ms after the faults`);
   await everybodyIsReady(cluster);
   await compareWithStore(players, families);
   await askEveryNode(players);
