@@ -23,6 +23,12 @@ describe('errors', () => {
       const response = await fetch(`/throw/${what}`);
       const body = (await response.json()) as Record<string, unknown>;
       assert.equal(response.status, status, what);
+      const connection = response.headers.get('connection');
+      assert.equal(
+        connection,
+        what === 'store' ? 'close' : null,
+        'only a node without its store sends people elsewhere',
+      );
       assert.equal(response.headers.get('content-type'), 'application/json', what);
       assert.equal(body.error, error);
       assert.equal(body.error_description, body.message);
