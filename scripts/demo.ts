@@ -132,7 +132,7 @@ async function tell(stage: Stage): Promise<void> {
   await expectCall(stage, second.access_token, 401);
 
   heading('Every signing key is published');
-  const leak = leakOf(server);
+  const leak = await leakOf(server);
   const key = leak.active('access');
   show(key.printed);
   say(`   … and ${leak.keys.length - 1} more. With a key in hand, Mallory signs what he likes:`);

@@ -11,10 +11,8 @@ import {
   randomBytes,
   sign,
 } from 'node:crypto';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { TestServer } from '@countersign/testkit';
 import { Sealer } from '../../packages/server/src/sealing/sealing.ts';
-import { DATABASE_FILE } from '../../packages/server/src/store/sqlite.ts';
 
 export type Purpose = 'access' | 'refresh' | 'magic-link' | 'id' | 'login-code' | 'handle';
 
@@ -45,38 +43,27 @@ export interface Leak {
 }
 
 /** Opens everything sealed that signs or tags. */
-export function leakOf(server: { dataFolder: string; masterKey: Uint8Array }): Leak {
+export async function leakOf(server: Pick<TestServer, 'authority' | 'masterKey'>): Promise<Leak> {
   const sealer = new Sealer({ masterKey: server.masterKey, random: { bytes: (length) => randomBytes(length) } });
-  const database = new DatabaseSync(join(server.dataFolder, DATABASE_FILE), { readOnly: true });
-  try {
-    const keys = database
-      .prepare('SELECT id, purpose, algorithm, state, sealed_private FROM signing_key ORDER BY id')
-      .all()
-      .map((row) => {
-        const id = String(row.id);
-        const place = { table: 'signing_key', row: id, column: 'sealed_private' };
-        const bytes = sealer.open(place, bytesOf(row.sealed_private));
-        return leakedKey({
-          id,
-          purpose: String(row.purpose),
-          algorithm: String(row.algorithm),
-          state: String(row.state),
-          bytes,
-        });
-      });
-    const bucketKeys = database
-      .prepare('SELECT version, sealed_key FROM bucket_key ORDER BY version')
-      .all()
-      .map((row) => {
-        const version = Number(row.version);
-        const place = { table: 'bucket_key', row: String(version), column: 'sealed_key' };
-        return { version, key: sealer.open(place, bytesOf(row.sealed_key)) };
-      });
-    return composed(keys, bucketKeys);
-  } finally {
-    database.close();
-  }
+  const { read } = server.authority.store;
+  const signing = await read.all<SigningKeyRow>(
+    'SELECT id, purpose, algorithm, state, sealed_private FROM signing_key ORDER BY id',
+  );
+  const keys = signing.map(({ sealed_private: sealed, ...row }) => {
+    const bytes = sealer.open({ table: 'signing_key', row: row.id, column: 'sealed_private' }, sealed);
+    return leakedKey({ ...row, bytes });
+  });
+  const tagging = await read.all<{ version: number; sealed_key: Uint8Array }>(
+    'SELECT version, sealed_key FROM bucket_key ORDER BY version',
+  );
+  const bucketKeys = tagging.map(({ version, sealed_key: sealed }) => {
+    const place = { table: 'bucket_key', row: String(version), column: 'sealed_key' };
+    return { version, key: sealer.open(place, sealed) };
+  });
+  return composed(keys, bucketKeys);
 }
+
+type SigningKeyRow = Pick<LeakedKey, 'id' | 'purpose' | 'algorithm' | 'state'> & { sealed_private: Uint8Array };
 
 function composed(keys: LeakedKey[], bucketKeys: Leak['bucketKeys']): Leak {
   const newest = bucketKeys.at(-1);
@@ -134,9 +121,4 @@ function leakedKey(row: Pick<LeakedKey, 'id' | 'purpose' | 'algorithm' | 'state'
     publicKey: createPublicKey(key),
     sign: (input) => sign(digest, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }),
   };
-}
-
-function bytesOf(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new Error('A sealed column does not hold bytes');
 }

@@ -44,6 +44,17 @@ export async function bearer(url: string, token: string, init: RequestInit = {})
   return { status: response.status, code, gained: response.ok };
 }
 
+/** The bound that the verifier of the scene promises, which is the default: what is revoked is accepted no later than this after. */
+const MAX_STALENESS_MS = 30_000;
+
+/** Calls the API with a token that it has cached, until it has heard of the revocation: some milliseconds, its bound at the most. */
+export async function untilRefused(call: () => Promise<{ status: number }>): Promise<void> {
+  const untilMs = performance.now() + MAX_STALENESS_MS;
+  while ((await call()).status === 200 && performance.now() < untilMs) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 async function introspect({ server, resourceServer }: Scene, token: string): Promise<Answer> {
   const response = await server.post('/oauth2/introspect', {
     token,

@@ -97,6 +97,10 @@ async function setScene(server: TestServer): Promise<Scene> {
   const resourceServer = await server.addResourceServer();
   const otherResourceServer = await server.addResourceServer(OTHER_AUDIENCE);
   const api = await openApi(server, resourceServer);
+  // An alarm may be written beside the answer.
+  const { events } = server.authority;
+  const records = counted(events.record.bind(events));
+  events.record = records.call;
   const freshTokens: Scene['freshTokens'] = async (options = {}) => {
     const { browser = ada.browser, registered = app, scope } = options;
     return withRefresh(await server.obtainTokens({ ...registered, browser, ...(scope !== undefined && { scope }) }));
@@ -117,7 +121,7 @@ async function setScene(server: TestServer): Promise<Scene> {
   const stock = genuineStock({ server, app, freshTokens, freshLink });
   return {
     ...{ server, ada, mallory, app, malloryApp, elsewhere, brief, resourceServer, otherResourceServer },
-    ...{ apiOrigin: api.origin, leak: leakOf(server), freshTokens, freshLink },
+    ...{ apiOrigin: api.origin, leak: await leakOf(server), freshTokens, freshLink },
     genuine: () => stock(ada),
     async refresh(token, { registered = app, isAuthenticated = true } = {}) {
       const response = await server.post('/oauth2/token', {
@@ -130,8 +134,7 @@ async function setScene(server: TestServer): Promise<Scene> {
     },
     async settled() {
       await api.settled();
-      // An alarm may be written beside the answer; this write is answered after it.
-      await server.authority.store.write(async () => {});
+      await records.settled();
     },
     async close() {
       await api.close();
@@ -168,21 +171,14 @@ function genuineStock(given: Pick<Scene, 'server' | 'app' | 'freshTokens' | 'fre
 
 /** The example API over TLS. Reports run beside the answers, so what is still under way is counted. */
 export async function openApi(server: TestServer, { client, secret }: Registered) {
-  let underWay = 0;
   const { clock } = server;
+  const requests = counted((...asked: Parameters<typeof fetch>) => fetch(...asked));
   const verifier = createVerifier({
     issuer: server.issuer,
     audience: DEFAULT_AUDIENCE,
     credentials: { clientId: client.id, clientSecret: secret },
     clock,
-    async fetch(url, init) {
-      underWay++;
-      try {
-        return await fetch(url, init);
-      } finally {
-        underWay--;
-      }
-    },
+    fetch: requests.call,
   });
   await verifier.ready();
   const tls = await localCertificate({ dataFolder: server.dataFolder, clock, random: systemRandom });
@@ -197,12 +193,29 @@ export async function openApi(server: TestServer, { client, secret }: Registered
   const { port } = listener.address() as AddressInfo; // listening on TCP
   return {
     origin: `https://localhost:${port}`,
-    async settled() {
-      while (underWay > 0) await new Promise((resolve) => setImmediate(resolve));
-    },
+    settled: requests.settled,
     async close() {
       await verifier.close();
       await new Promise((resolve) => listener.close(resolve));
+    },
+  };
+}
+
+/** The same work, of which it is known how much is under way. */
+function counted<Given extends unknown[], Made>(work: (...given: Given) => Promise<Made>) {
+  let underWay = 0;
+  return {
+    async call(...given: Given): Promise<Made> {
+      underWay++;
+      try {
+        return await work(...given);
+      } finally {
+        underWay--;
+      }
+    },
+    /** Resolves when none is. */
+    async settled(): Promise<void> {
+      while (underWay > 0) await new Promise((resolve) => setImmediate(resolve));
     },
   };
 }

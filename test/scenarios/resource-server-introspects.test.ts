@@ -1,4 +1,3 @@
-// Only on SQLite: its thief reads the database file.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Browser, startTestServer, type TestServer } from '@countersign/testkit';
@@ -219,7 +218,7 @@ test('JT-04 JT-05 JT-08 JT-09 JT-11 a good signature under a header that the aut
   const { access_token: token } = await obtain();
   const [, body = ''] = token.split('.');
   const { header } = opened(token);
-  const leak = leakOf(server);
+  const leak = await leakOf(server);
   const signedUnder = (changed: object, key = leak.active('access')) => {
     const input = `${Buffer.from(JSON.stringify(changed)).toString('base64url')}.${body}`;
     return `${input}.${Buffer.from(key.sign(input)).toString('base64url')}`;

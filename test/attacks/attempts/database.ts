@@ -4,7 +4,7 @@
  */
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import type { Answer, Attempt } from '../attempt.ts';
-import { readRow, startOnCopy, storedValues, writeRow } from '../database.ts';
+import { insertRow, readRow, startOnCopy, storedValues, writeRow } from '../database.ts';
 import { encoded, headerFor, inventedId, type Json, partsOf, signed, TYP } from '../forging.ts';
 import { recordUnder } from '../leak.ts';
 import { PLACES, type Place } from '../places.ts';
@@ -17,14 +17,14 @@ const COPIED: Attempt[] = [
     (place): Attempt => ({
       name: 'attack-38 every value of a copied database as a credential',
       where: PLACES[place].where,
-      run: (scene) => tryAll(storedValues(scene), (value) => PLACES[place].present(scene, value)),
+      run: async (scene) => tryAll(await storedValues(scene), (value) => PLACES[place].present(scene, value)),
     }),
   ),
   {
     name: 'every value of a copied database as the client’s secret',
     where: 'token (secret)',
-    run: (scene) =>
-      tryAll(storedValues(scene), async (value) => {
+    run: async (scene) =>
+      tryAll(await storedValues(scene), async (value) => {
         const response = await scene.server.post('/oauth2/introspect', {
           ...{ token: 'x', client_id: scene.resourceServer.client.id, client_secret: value },
         });
@@ -38,8 +38,8 @@ const COPIED: Attempt[] = [
     alarm: 'forged',
     async run(scene) {
       const { claims } = partsOf(scene.ada.tokens.access_token);
-      const { record } = readRow(scene, 'SELECT record FROM access_token WHERE jti = ?', String(claims.jti));
-      return forged(scene, { ...claims, eb: encoded(record instanceof Uint8Array ? record : '') });
+      const { record } = await readRow(scene, 'SELECT record FROM access_token WHERE jti = $1', String(claims.jti));
+      return forged(scene, { ...claims, eb: encoded(bytesOf(record)) });
     },
   },
   {
@@ -68,14 +68,14 @@ function forged(scene: Scene, claims: Json, place: Place = 'api'): Promise<Answe
 }
 
 /** A row like that of Mallory's own token, with another id and this record. */
-function insertTokenRow(scene: Scene, given: { jti: string; record: Uint8Array; userId: string }): void {
+async function insertTokenRow(scene: Scene, given: { jti: string; record: Uint8Array; userId: string }): Promise<void> {
   const own = String(partsOf(scene.mallory.tokens.access_token).claims.jti);
-  writeRow(
+  await writeRow(
     scene,
     `INSERT INTO access_token (jti, grant_id, client_id, user_id, session_id, audience, key_id, bucket_version, record,
        issued_at_ms, expires_at_ms)
-     SELECT ?, grant_id, client_id, ?, session_id, audience, key_id, bucket_version, ?, issued_at_ms, expires_at_ms
-     FROM access_token WHERE jti = ?`,
+     SELECT $1, grant_id, client_id, $2, session_id, audience, key_id, bucket_version, $3, issued_at_ms, expires_at_ms
+     FROM access_token WHERE jti = $4`,
     ...[given.jti, given.userId, given.record, own],
   );
 }
@@ -84,27 +84,34 @@ function insertTokenRow(scene: Scene, given: { jti: string; record: Uint8Array; 
 async function refreshedAs(scene: Scene, change: { column: 'user_id' | 'scope'; value: string }): Promise<Answer> {
   const { refresh_token } = await scene.freshTokens({ browser: scene.mallory.browser, scope: 'openid' });
   const id = String(partsOf(refresh_token).claims.gid);
-  const { before } = readRow(scene, `SELECT ${change.column} AS before FROM oauth_grant WHERE id = ?`, id);
-  writeRow(scene, `UPDATE oauth_grant SET ${change.column} = ? WHERE id = ?`, change.value, id);
+  const { before } = await readRow(scene, `SELECT ${change.column} AS before FROM oauth_grant WHERE id = $1`, id);
+  await writeRow(scene, `UPDATE oauth_grant SET ${change.column} = $1 WHERE id = $2`, change.value, id);
   const answer = await PLACES.refresh.present(scene, refresh_token);
-  writeRow(scene, `UPDATE oauth_grant SET ${change.column} = ? WHERE id = ?`, String(before), id);
+  await writeRow(scene, `UPDATE oauth_grant SET ${change.column} = $1 WHERE id = $2`, String(before), id);
   return answer;
 }
 
 async function plantedSession(scene: Scene, proof: 'zero' | 'copied from Ada’s'): Promise<Answer> {
   const cookie = randomBytes(32).toString('base64url');
   const id = inventedId('sess', scene.server.clock.now());
-  writeRow(
+  const hers = await readRow(
     scene,
-    `INSERT INTO browser_session (proof, id, digest, user_id, amr, created_at_ms, last_seen_ms, expires_at_ms, user_agent, network)
-     SELECT ${proof === 'zero' ? 'zeroblob(length(proof))' : 'proof'}, ?, ?, user_id, amr, created_at_ms, last_seen_ms,
-       expires_at_ms, user_agent, network
-     FROM browser_session WHERE user_id = ? AND ended_at_ms IS NULL LIMIT 1`,
-    ...[id, createHash('sha256').update(cookie).digest(), scene.ada.userId],
+    'SELECT * FROM browser_session WHERE user_id = $1 AND ended_at_ms IS NULL LIMIT 1',
+    scene.ada.userId,
   );
+  const planted = {
+    ...{ ...hers, id, digest: createHash('sha256').update(cookie).digest() },
+    ...(proof === 'zero' && { proof: Buffer.alloc(bytesOf(hers.proof).length) }),
+  };
+  await insertRow(scene, 'browser_session', planted);
   const answer = await PLACES.session.present(scene, cookie);
-  writeRow(scene, 'DELETE FROM browser_session WHERE id = ?', id);
+  await writeRow(scene, 'DELETE FROM browser_session WHERE id = $1', id);
   return answer;
+}
+
+function bytesOf(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  throw new Error('The column does not hold bytes');
 }
 
 const WRITTEN: Attempt[] = [
@@ -122,7 +129,7 @@ const WRITTEN: Attempt[] = [
         ...partsOf(scene.ada.tokens.access_token).claims,
         jti,
       });
-      insertTokenRow(scene, {
+      await insertTokenRow(scene, {
         jti,
         userId: scene.ada.userId,
         record: recordUnder(randomBytes(32), jti, partsOf(token).input),
@@ -137,10 +144,10 @@ const WRITTEN: Attempt[] = [
       ['the record empty', () => new Uint8Array(0)],
       [
         'the record copied from Ada’s row',
-        (scene: Scene) => {
+        async (scene: Scene) => {
           const jti = String(partsOf(scene.ada.tokens.access_token).claims.jti);
-          const { record } = readRow(scene, 'SELECT record FROM access_token WHERE jti = ?', jti);
-          return record instanceof Uint8Array ? record : new Uint8Array(0);
+          const { record } = await readRow(scene, 'SELECT record FROM access_token WHERE jti = $1', jti);
+          return bytesOf(record);
         },
       ],
     ] as const
@@ -151,7 +158,7 @@ const WRITTEN: Attempt[] = [
       alarm: 'tampered',
       async run(scene) {
         const jti = inventedId('acctok', scene.server.clock.now());
-        insertTokenRow(scene, { jti, userId: scene.ada.userId, record: record(scene) });
+        await insertTokenRow(scene, { jti, userId: scene.ada.userId, record: await record(scene) });
         return forged(scene, { ...partsOf(scene.ada.tokens.access_token).claims, jti });
       },
     }),
@@ -164,7 +171,7 @@ const WRITTEN: Attempt[] = [
       async run(scene) {
         const { access_token } = await scene.freshTokens({ browser: scene.mallory.browser });
         const jti = String(partsOf(access_token).claims.jti);
-        writeRow(scene, 'UPDATE access_token SET user_id = ? WHERE jti = ?', scene.ada.userId, jti);
+        await writeRow(scene, 'UPDATE access_token SET user_id = $1 WHERE jti = $2', scene.ada.userId, jti);
         return PLACES[place].present(scene, access_token);
       },
     }),
@@ -199,9 +206,9 @@ const WRITTEN: Attempt[] = [
       const page = await browser.get(`/login/link?token=${token}`);
       const id = String(partsOf(token).claims.jti);
       const { email, userId } = scene.ada;
-      writeRow(scene, 'UPDATE magic_link SET email = ?, user_id = ? WHERE id = ?', email, userId, id);
+      await writeRow(scene, 'UPDATE magic_link SET email = $1, user_id = $2 WHERE id = $3', email, userId, id);
       const { status } = await browser.submit(page, {});
-      writeRow(scene, 'DELETE FROM magic_link WHERE id = ?', id);
+      await writeRow(scene, 'DELETE FROM magic_link WHERE id = $1', id);
       return { status, code: '', gained: browser.cookies.has('__Host-session') };
     },
   },
@@ -213,14 +220,9 @@ const WRITTEN: Attempt[] = [
       const own = await scene.freshTokens({ browser: scene.mallory.browser });
       const victim = await scene.freshTokens();
       const { gid } = partsOf(own.refresh_token).claims;
-      const { record } = readRow(scene, 'SELECT record FROM oauth_grant WHERE id = ?', String(gid));
+      const { record } = await readRow(scene, 'SELECT record FROM oauth_grant WHERE id = $1', String(gid));
       const victimId = String(partsOf(victim.refresh_token).claims.gid);
-      writeRow(
-        scene,
-        'UPDATE oauth_grant SET record = ? WHERE id = ?',
-        record instanceof Uint8Array ? record : null,
-        victimId,
-      );
+      await writeRow(scene, 'UPDATE oauth_grant SET record = $1 WHERE id = $2', bytesOf(record), victimId);
       const key = scene.leak.active('refresh');
       const claims = { ...partsOf(own.refresh_token).claims, gid: victimId };
       return PLACES.refresh.present(scene, signed(key, headerFor(key, TYP.refresh), claims));
@@ -232,9 +234,9 @@ const WRITTEN: Attempt[] = [
     async run(scene) {
       const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const key = scene.leak.active('access');
-      const { old } = readRow(scene, 'SELECT public_jwk AS old FROM signing_key WHERE id = ?', key.id);
+      const { old } = await readRow(scene, 'SELECT public_jwk AS old FROM signing_key WHERE id = $1', key.id);
       const jwk = { ...publicKey.export({ format: 'jwk' }), kid: key.id, alg: 'ES256', use: 'sig' };
-      writeRow(scene, 'UPDATE signing_key SET public_jwk = ? WHERE id = ?', JSON.stringify(jwk), key.id);
+      await writeRow(scene, 'UPDATE signing_key SET public_jwk = $1 WHERE id = $2', JSON.stringify(jwk), key.id);
       await scene.server.authority.keys.reload();
       const own = {
         sign: (input: string) =>
@@ -242,7 +244,7 @@ const WRITTEN: Attempt[] = [
       };
       const token = signed(own, headerFor(key, TYP.access), partsOf(scene.ada.tokens.access_token).claims);
       const answer = await PLACES.introspect.present(scene, token);
-      writeRow(scene, 'UPDATE signing_key SET public_jwk = ? WHERE id = ?', String(old), key.id);
+      await writeRow(scene, 'UPDATE signing_key SET public_jwk = $1 WHERE id = $2', String(old), key.id);
       return answer;
     },
   },
@@ -252,8 +254,8 @@ const WRITTEN: Attempt[] = [
     run: (scene) =>
       refusedStart(scene, {
         masterKey: scene.server.masterKey,
-        alter: (database) =>
-          database.exec(`UPDATE signing_key SET sealed_private =
+        alter: (tx) =>
+          tx.run(`UPDATE signing_key SET sealed_private =
             (SELECT sealed_private FROM signing_key WHERE purpose = 'login-code' LIMIT 1) WHERE purpose = 'handle'`),
       }),
   },
@@ -263,7 +265,7 @@ const WRITTEN: Attempt[] = [
     run: (scene) =>
       refusedStart(scene, {
         masterKey: scene.server.masterKey,
-        alter: (database) => void database.prepare('UPDATE bucket_key SET sealed_key = ?').run(randomBytes(61)),
+        alter: (tx) => tx.run('UPDATE bucket_key SET sealed_key = $1', randomBytes(61)),
       }),
   },
   {
@@ -293,7 +295,7 @@ const CONCEDED: Attempt[] = [
       const dead = await PLACES.introspect.present(scene, access_token);
       if (dead.gained) throw new Error('The token was not revoked to begin with');
       const jti = String(partsOf(access_token).claims.jti);
-      writeRow(scene, 'UPDATE access_token SET revoked_at_ms = NULL WHERE jti = ?', jti);
+      await writeRow(scene, 'UPDATE access_token SET revoked_at_ms = NULL WHERE jti = $1', jti);
       return PLACES.introspect.present(scene, access_token);
     },
   },

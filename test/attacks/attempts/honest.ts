@@ -1,6 +1,6 @@
 /** What must work before the attacks and after them: a server that refuses everybody would pass any list of attacks. */
 import type { Attempt } from '../attempt.ts';
-import { bearer, PLACES } from '../places.ts';
+import { bearer, PLACES, untilRefused } from '../places.ts';
 
 export const HONEST: Attempt[] = [
   ...(['api', 'introspect', 'userinfo', 'whoami'] as const).map(
@@ -55,13 +55,14 @@ export const HONEST: Attempt[] = [
     run: async (scene) => PLACES.hint.present(scene, (await scene.genuine()).id),
   },
   {
-    name: 'the client revokes its own token: it is dead at the API at once',
+    name: 'the client revokes its own token: it is dead at the API within the bound',
     where: PLACES.revoke.where,
     kind: 'control',
     async run(scene) {
       const { access_token } = await scene.freshTokens();
       const before = await PLACES.api.present(scene, access_token);
       await PLACES.revoke.present(scene, access_token);
+      await untilRefused(() => PLACES.api.present(scene, access_token));
       const after = await PLACES.api.present(scene, access_token);
       return { ...after, gained: before.gained && !after.gained };
     },

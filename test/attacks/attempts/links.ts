@@ -1,10 +1,8 @@
 /** Magic links and codes: forged with the leaked HS256 key and the bucket key, used, or opened by somebody else. */
 import { createHmac } from 'node:crypto';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { type Browser, codeIn } from '@countersign/testkit';
-import { DATABASE_FILE } from '../../../packages/server/src/store/sqlite.ts';
 import type { Answer, Attempt, Ring } from '../attempt.ts';
+import { readRow } from '../database.ts';
 import { headerFor, inventedBucket, inventedId, type Json, partsOf, signed, TYP } from '../forging.ts';
 import { followLink, PLACES } from '../places.ts';
 import type { Scene } from '../scene.ts';
@@ -175,7 +173,7 @@ const MISUSED: Attempt[] = [
       const link = await scene.freshLink(email, scene.server.browser());
       const code = codeIn(await scene.server.mailTo(email, after)).replace('-', '');
       const linkId = String(partsOf(link).claims.jti);
-      assertCodeCanBeFound(scene, { linkId, code });
+      await assertCodeCanBeFound(scene, { linkId, code });
       const browser = scene.server.browser();
       await browser.submit(await browser.get('/login'), { email: nextVictim() });
       const own = await browser.get(`/login/sent?login=${await newestLinkOf(scene)}`);
@@ -211,7 +209,7 @@ export const CONCEDED_TO_CODE_KEY_THIEVES: Attempt[] = [
       const sent = await browser.submit(await browser.get('/login'), { email });
       const linkId = await newestLinkOf(scene);
       const code = codeIn(await scene.server.mailTo(email, after)).replace('-', '');
-      assertCodeCanBeFound(scene, { linkId, code });
+      await assertCodeCanBeFound(scene, { linkId, code });
       const last = await browser.submit(sent, { code }, { action: '/login/code' });
       return finished(browser, last.status);
     },
@@ -219,24 +217,15 @@ export const CONCEDED_TO_CODE_KEY_THIEVES: Attempt[] = [
 ];
 
 /** The search over 887 million codes is left out; that it would end is what counts. */
-function assertCodeCanBeFound(scene: Scene, { linkId, code }: { linkId: string; code: string }): void {
+async function assertCodeCanBeFound(scene: Scene, { linkId, code }: { linkId: string; code: string }): Promise<void> {
   const secret = scene.leak.active('login-code').secret ?? new Uint8Array(0);
-  const mac = createHmac('sha256', secret).update(`${linkId}:${code}`).digest();
-  const row = queryDatabase(scene, 'SELECT code_mac AS mac FROM magic_link WHERE id = ?', linkId);
-  if (!(row?.mac instanceof Uint8Array) || !mac.equals(row.mac)) throw new Error('The leaked key does not fit the row');
+  const found = createHmac('sha256', secret).update(`${linkId}:${code}`).digest();
+  const { mac } = await readRow(scene, 'SELECT code_mac AS mac FROM magic_link WHERE id = $1', linkId);
+  if (!(mac instanceof Uint8Array) || !found.equals(mac)) throw new Error('The leaked key does not fit the row');
 }
 
 async function newestLinkOf(scene: Scene): Promise<string> {
-  return String(queryDatabase(scene, 'SELECT id FROM magic_link ORDER BY id DESC LIMIT 1')?.id);
-}
-
-function queryDatabase(scene: Scene, text: string, ...values: string[]) {
-  const database = new DatabaseSync(join(scene.server.dataFolder, DATABASE_FILE), { readOnly: true });
-  try {
-    return database.prepare(text).get(...values);
-  } finally {
-    database.close();
-  }
+  return String((await readRow(scene, 'SELECT id FROM magic_link ORDER BY id DESC LIMIT 1')).id);
 }
 
 export const LINK_ATTEMPTS: Attempt[] = [...FORGED, ...PLANTED, ...MISUSED];
