@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chownSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -43,8 +43,12 @@ export class PrivatePostgres {
     process.on('exit', this.#onExit);
   }
 
-  /** A new cluster of databases, running. */
-  static async make(): Promise<PrivatePostgres> {
+  /**
+   * A new cluster of databases, running. `settings`: lines of postgresql.conf, beside those that it needs. `tls`: it offers TLS with this
+   * certificate and key, as PEM texts.
+   */
+  static async make(given: { settings?: readonly string[]; tls?: { certificate: string; key: string } } = {}) {
+    const { settings = [], tls } = given;
     if (POSTGRES_PROGRAMS === undefined) throw new Error('The programs of PostgreSQL are missing');
     const root = mkdtempSync(join(tmpdir(), 'countersign-postgres-'));
     const [port = 0] = await freePorts(1);
@@ -69,9 +73,15 @@ export class PrivatePostgres {
         'max_connections = 100',
         'shared_buffers = 32MB',
         "log_min_messages = 'fatal'",
+        ...settings,
+        ...(tls ? ['ssl = on'] : []),
         '',
       ].join('\n'),
     );
+    if (tls) {
+      made.#write('server.crt', tls.certificate);
+      made.#write('server.key', tls.key);
+    }
     await made.start();
     return made;
   }
@@ -157,6 +167,13 @@ export class PrivatePostgres {
 
   get #data(): string {
     return join(this.#root, 'data');
+  }
+
+  /** A file that its server alone may read, where it looks for it. */
+  #write(name: string, text: string): void {
+    const file = join(this.#data, name);
+    writeFileSync(file, text, { mode: 0o600 });
+    if (OWNER) chownSync(file, OWNER.uid, OWNER.gid);
   }
 
   async #answers(): Promise<boolean> {

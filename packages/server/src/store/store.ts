@@ -128,6 +128,7 @@ export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './p
 export {
   dropScratchDatabase,
   dropScratchDatabases,
+  leaveScratchDatabase,
   makeScratchDatabase,
   openScratchStore,
   type ScratchServer,

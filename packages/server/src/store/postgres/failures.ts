@@ -132,6 +132,11 @@ function isOutage(code: string): boolean {
   return OUTAGE_CLASSES.has(code.slice(0, 2)) || [READ_ONLY, LOCK_NOT_AVAILABLE, CANCELED].includes(code);
 }
 
+/** Node names what was wrong with a certificate after OpenSSL's words (CERT_HAS_EXPIRED, UNABLE_TO_VERIFY_LEAF_SIGNATURE) or its own. */
+function isOfTls(code: string): boolean {
+  return code === 'tls' || /CERT|_VERIFY_|_TLS_|_SSL_/.test(code);
+}
+
 function adviceOf(code: string): string {
   if (code === READ_ONLY)
     return 'It takes no writes: it is a standby, or was made read-only. Point databaseUrl at the primary.';
@@ -145,7 +150,7 @@ function adviceOf(code: string): string {
   if (code.startsWith('28') || code === 'password')
     return 'It did not let this user in. Look at databaseUrl and at pg_hba.conf.';
   if (code === '3D000') return 'There is no such database. Make it, or look at databaseUrl.';
-  if (code === 'tls')
+  if (isOfTls(code))
     return 'It does not speak TLS, or its certificate is not the one expected. Look at docs/operating/postgresql.md.';
   return 'Look at its log.';
 }
