@@ -9,7 +9,7 @@ import { StoreUnavailable } from '../errors.ts';
 import { numberedPlaceholders } from '../placeholders.ts';
 import type { SqlValue } from '../store.ts';
 import { Change } from './change.ts';
-import { ActRefused, ConnectionLost, translated } from './failures.ts';
+import { ActRefused, ConnectionLost, isWaitGivenUp, translated, Unreplicated } from './failures.ts';
 
 /**
  * Statements kept prepared on one connection. Texts are constants of the code and acts made of them, some hundreds in all; the bound
@@ -49,10 +49,15 @@ export class Connection {
   #names = 0;
   /** Nothing more may be sent on it. */
   isLost = false;
+  /** The server has said that it waits no longer for a standby: whatever it answers next as done is durable here alone. */
+  #isWaitGivenUp = false;
 
   constructor(client: pg.ClientBase, identity: BackendIdentity) {
     this.#client = client;
     this.identity = identity;
+    client.on('notice', (notice) => {
+      if (isWaitGivenUp(notice)) this.#isWaitGivenUp = true;
+    });
   }
 
   /** Runs a prepared statement. Throws what `translated` makes of a failure. */
@@ -123,7 +128,9 @@ export class Connection {
   async #answered<T>(send: () => Promise<T>): Promise<T> {
     if (this.isLost) throw new ConnectionLost('closed', { wasSent: false });
     try {
-      return await send();
+      const answer = await send();
+      if (this.#isWaitGivenUp) throw new Unreplicated();
+      return answer;
     } catch (error) {
       const failure = translated(error);
       if (failure instanceof ConnectionLost) this.isLost = true;

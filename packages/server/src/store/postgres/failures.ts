@@ -44,6 +44,22 @@ export class ConnectionLost extends StoreUnavailable {
   }
 }
 
+/**
+ * Committed at the primary, and the server gave up waiting for a synchronous standby, as somebody told it to (`pg_cancel_backend`). It calls
+ * that done and adds a warning; to whoever wrote it is as good as no answer.
+ */
+export class Unreplicated extends ConnectionLost {
+  constructor() {
+    super('a synchronous standby did not acknowledge', { wasSent: true });
+    this.name = 'Unreplicated';
+  }
+}
+
+/** Whether a notice says so. Its words depend on the server's language, the function that it comes from does not. */
+export function isWaitGivenUp(notice: { readonly routine?: string | undefined }): boolean {
+  return notice.routine === 'SyncRepWaitForLSN';
+}
+
 /** Somebody else committed first, or the schema changed under a prepared statement: the same again may well succeed. */
 export class Overtaken extends Error {
   /** The connection keeps what made it fail. */
@@ -83,6 +99,7 @@ export class StatementRefused extends Error {
 
 /** What a statement failed with, in our words. */
 export function translated(error: unknown): Error {
+  if (error instanceof Unreplicated) return error;
   if (!isServerError(error)) {
     // The driver's own refusals of values, before anything was sent; and our reading of rows.
     if (error instanceof TypeError || error instanceof RangeError) return error;
