@@ -166,7 +166,7 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
     const { journal, epoch: journalEpoch } =
       options.journal === undefined
         ? { journal: { kind: 'missing' as const, why: 'none was given' }, epoch: 0 }
-        : journalOfNodes({ folder: options.journal, copyAtMs });
+        : journalOfNodes({ folder: options.journal, copyAtMs, nowMs: systemClock.now() });
     const aboveEpoch = Math.max(
       journalEpoch,
       memoryIn(settings.dataFolder).read()?.epoch ?? 0,
