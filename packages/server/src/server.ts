@@ -93,6 +93,11 @@ export interface AuthorityGiven {
   memory?: Memory;
   /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
   isSettling?: boolean;
+  /**
+   * These settings say from now on whose database this is. Of who alone decides: the one server of a data folder, an operator's command.
+   * Default: where they are others than those it has, they are refused.
+   */
+  adoptsSettings?: boolean;
 }
 
 /** Every part of an authority, by its name. */
@@ -104,7 +109,7 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
  */
 export async function composeAuthority(given: AuthorityGiven) {
   const { world, settings, store, masterKey, node, limits: overrides } = given;
-  const { wakeUps = wakeUpsWithinProcess(), memory, isSettling = false } = given;
+  const { wakeUps = wakeUpsWithinProcess(), memory, isSettling = false, adoptsSettings = false } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -117,7 +122,7 @@ export async function composeAuthority(given: AuthorityGiven) {
 
   const users = new Users({ store, clock, random, events, buckets });
   const clients = new Clients({ store, events, buckets, limits, clock, random });
-  const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
+  const keys = new Keys({ store, sealer, events, clock, random, issuer, accessAlgorithm });
   const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
   const invalidations = new InvalidationLog(store);
   const standing = new Standing({
@@ -126,7 +131,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   });
   if (!isSettling) await standing.requireGood();
   await buckets.prepare();
-  await keys.prepare();
+  await keys.prepare({ adopts: adoptsSettings });
 
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });

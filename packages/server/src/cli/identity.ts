@@ -1,7 +1,8 @@
 /**
- * What the server of a data folder runs as, kept beside its database. A command that is run in another shell may lack the server's
+ * What the one server of a data folder runs as, kept beside its database. A command that is run in another shell may lack the server's
  * settings; under another issuer it would call honest tokens forged and ring, under another algorithm replace keys that nobody
- * asked to replace. So it compares, and refuses.
+ * asked to replace. So it compares, and refuses, before it opens anything: also where a release before this one made the database, which
+ * does not say whose it is (keys/whose.ts). Of nodes over PostgreSQL none decides by its start, so there only the database says it.
  */
 import { join } from 'node:path';
 import type { Settings } from '../config/config.ts';
@@ -10,18 +11,20 @@ import { CommandRefused } from './refusals.ts';
 
 const FILE = 'authority.json';
 
-type Identity = Pick<Settings, 'issuer' | 'accessAlgorithm'>;
+type Identity = Pick<Settings, 'issuer' | 'accessAlgorithm' | 'dataFolder' | 'database'>;
 
 /** Notes, at each start of the server, what it runs as: its settings decide. */
-export function rememberIdentity(settings: Identity & Pick<Settings, 'dataFolder'>): void {
-  const { issuer, accessAlgorithm, dataFolder } = settings;
+export function rememberIdentity(settings: Identity): void {
+  const { issuer, accessAlgorithm, dataFolder, database } = settings;
+  if (database.kind === 'postgres') return;
   const text = `${JSON.stringify({ issuer, accessAlgorithm })}\n`;
   const file = join(dataFolder, FILE);
   if (readText(file) !== text) writePrivateFile(file, text);
 }
 
 /** @throws CommandRefused `other_settings` when the settings are not those of the server that was started here */
-export function requireSameIdentity(settings: Identity & Pick<Settings, 'dataFolder'>): void {
+export function requireSameIdentity(settings: Identity): void {
+  if (settings.database.kind === 'postgres') return;
   const known = readIdentity(join(settings.dataFolder, FILE));
   const differing = (['issuer', 'accessAlgorithm'] as const).find(
     (name) => known[name] !== undefined && known[name] !== settings[name],

@@ -18,7 +18,7 @@ import { pinoLog } from '../world/log-pino.ts';
 import { systemRandom } from '../world/random.ts';
 import { requireSameIdentity } from './identity.ts';
 import { memoryIn } from './memory.ts';
-import { authorityOver, existingMasterKey, openDataFolder, settingsOf } from './opening.ts';
+import { authorityOver, existingMasterKey, openDataFolder, requirePostgres, settingsOf } from './opening.ts';
 import { type JsonOption, wholeNumber, withJson } from './options.ts';
 import { pairs, reply } from './output.ts';
 import { progressOn } from './progress.ts';
@@ -185,15 +185,11 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
 }
 
 /** @throws CommandRefused `postgresql_only` */
-function openPatiently({ database }: Settings): Promise<PostgresStore> {
-  if (database.kind === 'embedded') {
-    throw new CommandRefused(
-      'postgresql_only',
-      'This is for PostgreSQL, and no databaseUrl (COUNTERSIGN_DATABASE_URL) is set. An embedded database goes back to a backup with: ' +
-        'countersign restore',
-    );
-  }
-  const { url, caFile } = database;
+function openPatiently(settings: Settings): Promise<PostgresStore> {
+  const { url, caFile } = requirePostgres(
+    settings,
+    'An embedded database goes back to a backup with: countersign restore',
+  );
   return openPostgresStore({
     ...{ url, caFile, clock: systemClock, journal: { kind: 'none' } },
     ...{ connections: COMMAND_CONNECTIONS, statementTimeoutMs: LONG_STATEMENT_MS, maxWorkMs: LONG_STATEMENT_MS },

@@ -1,7 +1,13 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
+import {
+  type DatabaseSettings,
+  type MasterKeySource,
+  openMasterKey,
+  readSettings,
+  type Settings,
+} from '../config/config.ts';
 import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
 import type { Memory } from '../standing/standing.ts';
@@ -46,7 +52,11 @@ export function settingsOf(terminal: Terminal): Settings {
  * Runs a command's work on the store, beside a running server or without one; both see each other's commits at once.
  * Refuses where there is no database: making one because a path is misspelt would answer every question with "none".
  */
-export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened) => Promise<T>): Promise<T> {
+export async function withAuthority<T>(
+  terminal: Terminal,
+  work: (opened: Opened) => Promise<T>,
+  { adoptsSettings = false }: { adoptsSettings?: boolean } = {},
+): Promise<T> {
   const settings = settingsOf(terminal);
   await requireDatabase(settings);
   requireSameIdentity(settings);
@@ -54,7 +64,8 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
   const masterKey = masterKeyOf(settings);
   const store = await openStore(settings);
   try {
-    return await work({ settings, store, authority: await authorityOver({ settings, store, masterKey, log }) });
+    const authority = await authorityOver({ settings, store, masterKey, log, adoptsSettings });
+    return await work({ settings, store, authority });
   } finally {
     await store.close();
   }
@@ -106,6 +117,18 @@ export function requireEmbedded({ database }: Settings): void {
   );
 }
 
+/** @throws CommandRefused `postgresql_only`, with what is done otherwise where the state is in the data folder */
+export function requirePostgres(
+  { database }: Settings,
+  otherwise: string,
+): Extract<DatabaseSettings, { kind: 'postgres' }> {
+  if (database.kind === 'postgres') return database;
+  throw new CommandRefused(
+    'postgresql_only',
+    `This is for PostgreSQL, and no databaseUrl (COUNTERSIGN_DATABASE_URL) is set. ${otherwise}`,
+  );
+}
+
 function openEmbedded({ dataFolder, journalFolder }: Settings): SqliteStore {
   const journal = folderOf(journalFolder ?? defaultJournalFolder(dataFolder));
   return openSqliteStore({ dataFolder, clock: systemClock, journal });
@@ -144,15 +167,16 @@ export function authorityOver(given: {
   memory?: Memory;
   node?: string;
   isSettling?: boolean;
+  adoptsSettings?: boolean;
 }): Promise<Authority> {
   const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
-  const { wakeUps, memory, node, isSettling = false } = given;
+  const { wakeUps, memory, node, isSettling = false, adoptsSettings = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
   const more = { ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(node !== undefined && { node }) };
-  return composeAuthority({ world, settings, store, masterKey, isSettling, ...more });
+  return composeAuthority({ world, settings, store, masterKey, isSettling, adoptsSettings, ...more });
 }
 
 const NO_MAILS: MailTransport = {

@@ -78,7 +78,7 @@ async function bringUp(given: {
   const authority = await authorityOver({
     ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
     // Beside others each node draws a name: one that it had before may still be at work.
-    ...(store.engine === 'sqlite' && { node: ONLY_NODE }),
+    ...(store.engine === 'sqlite' && { node: ONLY_NODE, adoptsSettings: true }),
     memory: memoryIn(dataFolder),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });

@@ -134,7 +134,8 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
       ...{ backupFolder: folder, dataFolder, journalFolder, clock: systemClock },
       ...{ force: options.force ?? false, withoutJournal: !options.journal },
       async settle(copy) {
-        const authority = await authorityOver({ settings, store: copy.store, masterKey, log });
+        // The backup may be from before the server was started with other settings: those of the server hold.
+        const authority = await authorityOver({ settings, store: copy.store, masterKey, log, adoptsSettings: true });
         outcome = await settleRestore(authority, copy);
       },
     });

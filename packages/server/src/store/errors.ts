@@ -39,7 +39,8 @@ export type StoreRefusalCode =
   | 'export_damaged'
   | 'schema_differs'
   | 'target_not_empty'
-  | 'import_interrupted';
+  | 'import_interrupted'
+  | 'other_settings';
 
 /** An operation on the store as a whole was refused. `message` says what was being done, what was wrong, what to do. */
 export class StoreRefusal extends Error {
