@@ -10,7 +10,7 @@ import {
 } from '../config/config.ts';
 import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
-import type { Memory } from '../standing/standing.ts';
+import type { ClockOffset, Memory } from '../standing/standing.ts';
 import {
   defaultJournalFolder,
   isMigrated,
@@ -165,17 +165,21 @@ export function authorityOver(given: {
   onJobError?: (error: unknown) => void;
   /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
+  clockOffset?: ClockOffset;
   node?: string;
   isSettling?: boolean;
   adoptsSettings?: boolean;
 }): Promise<Authority> {
   const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
-  const { wakeUps, memory, node, isSettling = false, adoptsSettings = false } = given;
+  const { wakeUps, memory, clockOffset, node, isSettling = false, adoptsSettings = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  const more = { ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(node !== undefined && { node }) };
+  const more = {
+    ...{ ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(clockOffset && { clockOffset }) },
+    ...(node !== undefined && { node }),
+  };
   return composeAuthority({ world, settings, store, masterKey, isSettling, adoptsSettings, ...more });
 }
 

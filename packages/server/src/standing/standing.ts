@@ -17,6 +17,9 @@ import type { Log } from '../world/log.ts';
 import type { Stopwatch } from '../world/stopwatch.ts';
 import { afterMs } from '../world/turn.ts';
 
+export { ClockOffset } from './clock-offset.ts';
+export { selectDatabaseNowMs } from './table.ts';
+
 /** Between two looks: three short reads, so a hundredth of what a node asks of its store in that time. */
 export const LOOK_MS = 200;
 /**
