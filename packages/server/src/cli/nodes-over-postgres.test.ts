@@ -111,6 +111,27 @@ test('the command line works on PostgreSQL, plans before it changes, and leaves 
   }
   assert.equal(existsSync(join(dataFolder, 'countersign.db')), false);
 
+  const other = { COUNTERSIGN_ISSUER: 'https://other.example' };
+  for (const settings of [other, { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' }]) {
+    for (const words of ['keys list', 'start', 'restore-point']) {
+      const { code, stderr } = await ran(words, settings);
+      assert.equal(code, 1);
+      assert.match(stderr, /belongs to the authority with.* and here .*countersign keys adopt/);
+    }
+  }
+  const before = await ran('keys list');
+  assert.doesNotMatch(before.stdout, /Ed25519/);
+  const adopted = await ran('keys adopt', { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' });
+  assert.equal(adopted.code, 0, adopted.stderr);
+  assert.match(adopted.stdout, /access algorithm +Ed25519/);
+  assert.equal((await ran('keys list')).code, 1, 'the settings of before are another now');
+  const after = await ran('keys list', { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' });
+  assert.match(after.stdout, /access +Ed25519 +active/);
+  assert.equal((await ran('keys adopt')).code, 0);
+  const embedded = await ran('keys adopt', { COUNTERSIGN_DATABASE_URL: '' });
+  assert.equal(embedded.code, 1);
+  assert.match(embedded.stderr, /for PostgreSQL.*restart it/);
+
   const away = new URL(databaseUrl);
   away.port = '1';
   away.password = 'hunter2';
