@@ -65,6 +65,8 @@ test('with its synchronous standby away nothing is acknowledged, and nobody is l
   await setStandbys('standby');
   try {
     await Promise.all([notAcknowledged(byWork('work')), notAcknowledged(byAct('act'))]);
+    const { footprint: _, ...lone } = keeping('act without footprint');
+    await assert.rejects(store.commit(lone), { code: 'store_unavailable', message: /unknown/ });
     await assert.rejects(store.assertUsable());
     await eventually('nobody waits', async () => (await waiting()).length === 0);
   } finally {

@@ -74,17 +74,20 @@ export class Resolving {
         return acknowledgedInTime(connection, committing);
       });
     } catch (error) {
-      if (waiting) await this.#end(waiting);
+      if (waiting) await this.end(waiting);
       throw error;
     }
   }
 
-  /** It waits on without anybody who listens, and holds one of the server's connections. */
-  async #end(backend: BackendIdentity): Promise<void> {
+  /**
+   * Tells a backend to end that nobody listens to any more: one that waits for a standby would wait on, and hold rows and one of the server's
+   * connections. Never rejects.
+   */
+  async end(backend: BackendIdentity): Promise<void> {
     try {
       await this.#connections.use((connection) => isEnding(connection, backend));
     } catch {
-      // Then it ends with its standby's return, or with its server.
+      // Then it ends when its standby comes back, or with its server.
     }
   }
 }
