@@ -85,7 +85,7 @@ export class Reader {
       const { round, deliveries } = this.#rounds.begin(state, reach);
       this.#deliver(deliveries);
       if (!round) return 'failed';
-      const read = await this.#invalidations.read(round.after, MAX_ROWS);
+      const read = await this.#invalidations.read(round.after, MAX_ROWS, this.#rounds.landmark);
       this.#deliver(this.#rounds.end(round, read));
       this.#tellWhetherBehind();
       this.#hasFailed = false;
@@ -104,7 +104,7 @@ export class Reader {
   async #look(): Promise<LogState> {
     const arrivals = this.#arrivals.splice(0);
     try {
-      const state = await this.#invalidations.state();
+      const state = await this.#invalidations.state(this.#rounds.landmark);
       this.#deliver(this.#rounds.observe(state));
       this.#tellWhetherBehind();
       for (const { resolve } of arrivals) resolve();

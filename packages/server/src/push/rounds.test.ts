@@ -84,7 +84,7 @@ describe('a round', () => {
     assert.deepEqual(told(round(), 'a'), ['token t2 @5']);
     // Of two transactions the younger commits first: what the older wrote comes when it is over, and nothing is brought again.
     const reading = (...open: number[]) => {
-      const { round: begun } = rounds.begin(log.state, log.reach);
+      const { round: begun } = rounds.begin(log.state(rounds.landmark), log.reach);
       assert.ok(begun);
       return { after: begun.after, said: told(rounds.end(begun, log.read(begun.after, { open })), 'a') };
     };
@@ -298,7 +298,7 @@ describe('a stream ends', () => {
       assert.deepEqual([rounds.isBehind, rounds.size, open('c')], [true, 0, 'behind']);
       log.rows = whole;
       log.epoch = 1;
-      rounds.observe(log.state);
+      rounds.observe(log.state(rounds.landmark));
       assert.equal(rounds.isBehind, false);
       assert.equal(open('d'), 'opened');
       assert.deepEqual(told(round(), 'd'), ['hello 3 anew', 'echo n4 @3']);
@@ -312,7 +312,7 @@ test('an older copy that answers during a read ends the streams, too', () => {
   open('a');
   round();
   const begun = begin();
-  const read = log.read(begun.after, { state: { epoch: 1, head: 0 } });
+  const read = log.read(begun.after, { state: { ...log.state(), head: 0 } });
   assert.deepEqual(ended(rounds.end(begun, read)), ['a behind']);
 });
 
