@@ -137,9 +137,11 @@ export class Node {
     const { agenda, store, chance, conditions } = this.#world;
     const life = this.#life;
     agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} looks at the log`, () => {
-      const state = store.state(this.#rounds.landmark);
+      const { landmark } = this.#rounds;
+      const state = store.state(landmark);
       agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} begins a round`, () => {
         if (life !== this.#life) return;
+        if (this.#hasLooked(landmark)) return this.#rest();
         const { round, deliveries } = this.#rounds.begin(state, store.reach(MAX_REPLAYED));
         this.#deliver(deliveries);
         if (!round || chance.is(conditions.failing)) this.#rest();
@@ -151,14 +153,13 @@ export class Node {
   #read(round: Parameters<Rounds['end']>[0], life: number): void {
     const { agenda, store, chance, conditions } = this.#world;
     agenda.after(this.#readMs(), `${this.name} reads`, () => {
-      const read = store.read(
-        round.after,
-        chance.is(conditions.paging) ? chance.whole(0, 3) : Number.POSITIVE_INFINITY,
-        this.#rounds.landmark,
-      );
+      const { landmark } = this.#rounds;
+      const atMost = chance.is(conditions.paging) ? chance.whole(0, 3) : Number.POSITIVE_INFINITY;
+      const read = store.read(round.after, atMost, landmark);
       const course = this.#course();
       agenda.after(this.#readMs(), `${this.name} ends a round`, () => {
         if (life !== this.#life) return;
+        if (this.#hasLooked(landmark)) return this.#rest();
         const deliveries = this.#rounds.end(round, read);
         this.#judge(deliveries, course);
         this.#sees(course);
@@ -166,6 +167,11 @@ export class Node {
         this.#rest();
       });
     });
+  }
+
+  /** Since a look that asked about this row there was another, for a stream that was opened. A real node makes one after the other. */
+  #hasLooked(landmark: Rounds['landmark']): boolean {
+    return this.#rounds.landmark !== landmark;
   }
 
   /** Half a read. Now and then the store is slow. */
@@ -225,9 +231,10 @@ export class Node {
 
   /** What a node has once seen in the store it never again takes for not having been. */
   #judge(deliveries: readonly Delivery[], { epoch, commits, isOld }: Course): void {
-    if (!isOld || epoch !== this.#known.epoch || commits >= this.#known.commit) return;
+    const known = this.#known;
+    if (!isOld || epoch !== known.epoch || commits >= known.commit) return;
     if (!deliveries.some(({ messages }) => messages.some(({ kind }) => kind === 'heartbeat'))) return;
-    throw new Breach('older copy', `${this.name} echoes over ${commits} commits and has seen the ${this.#known.commit}th`);
+    throw new Breach('older copy', `${this.name} echoes over ${commits} commits and has seen commit ${known.commit}`);
   }
 
   #sees({ epoch, newest }: Course): void {

@@ -34,8 +34,8 @@ export class KnownLog {
       return false;
     }
     if (state.epoch !== epoch) return state.epoch > epoch;
-    // A copy that is written to comes as far in numbers, and in the end sweeps as far: then only the row itself is proof.
-    const isKnown = state.landmark === 'there' || (state.landmark === 'swept' && !this.#isBehind);
-    return state.head >= head && isKnown;
+    // What is gone was swept while nobody was here to be told. A copy that is written to sweeps as far only after minutes, and by then no
+    // stream is opened there: standing/ looks all the time, and asks for the row itself.
+    return state.head >= head && state.landmark !== 'missing';
   }
 }
