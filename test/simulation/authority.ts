@@ -131,7 +131,10 @@ export class Authority {
   }
 
   revoke(): void {
-    if (this.#oldSinceMs !== undefined) return this.#writeAstray();
+    if (this.#oldSinceMs !== undefined) {
+      this.#writeAstray();
+      return;
+    }
     const token = this.#chance.pickLate(this.#recent);
     if (!token) return;
     const kind =
@@ -158,7 +161,12 @@ export class Authority {
     this.#isAstray = true;
     for (let left = writers.chance.whole(1, MAX_ASTRAY); left > 0; left--) {
       // Of users: such rows stay longer than any copy is in place.
-      const row = { kind: 'user' as const, subjectId: 'of nobody', atMs: Number.POSITIVE_INFINITY, deadUpToMs: undefined };
+      const row = {
+        kind: 'user' as const,
+        subjectId: 'of nobody',
+        atMs: Number.POSITIVE_INFINITY,
+        deadUpToMs: undefined,
+      };
       this.#store.commitAstray(row);
     }
     this.#wakeNodes();
@@ -244,7 +252,9 @@ export class Authority {
     }
     this.#oldSinceMs = undefined;
     this.#original = undefined;
-    this.#note(this.#store.epoch > epoch ? `the copy is meant, epoch ${this.#store.epoch}` : 'the store is itself again');
+    this.#note(
+      this.#store.epoch > epoch ? `the copy is meant, epoch ${this.#store.epoch}` : 'the store is itself again',
+    );
   }
 
   #raiseEpoch(): void {

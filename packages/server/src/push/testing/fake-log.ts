@@ -1,7 +1,17 @@
 /** A log in memory and rounds over it, for the tests of rounds.ts. */
 import assert from 'node:assert/strict';
 import type { StreamMessage } from '@countersign/protocol';
-import { type Delivery, type Landmark, type LogRead, type LogRow, type LogState, MAX_REPLAYED, MAX_ROWS, type NewStream, Rounds } from '../rounds.ts';
+import {
+  type Delivery,
+  type Landmark,
+  type LogRead,
+  type LogRow,
+  type LogState,
+  MAX_REPLAYED,
+  MAX_ROWS,
+  type NewStream,
+  Rounds,
+} from '../rounds.ts';
 import { isSeen, type Seen } from '../seen.ts';
 
 export const API = 'https://api.example';
