@@ -153,8 +153,8 @@ export class Store {
 
   copy(): Contents {
     const { rows, issued, dead, ...rest } = this.#contents;
-    // Numbers of transactions that were open are given again: what they would have written is not in the copy.
-    const nextTransaction = this.#oldestOpen();
+    // Numbers beyond the newest row are given again; one below it never is, though its transaction was open and is not in the copy.
+    const nextTransaction = this.#newestOnDisk() + 1;
     return { ...rest, nextTransaction, rows: [...rows], issued: new Map(issued), dead: new Map(dead) };
   }
 
@@ -220,12 +220,6 @@ export class Store {
     const verdict = dead.get(jti);
     if (verdict) return verdict;
     return token.expiresAtMs <= nowMs ? 'expired' : 'live';
-  }
-
-  #oldestOpen(): number {
-    let oldest = this.#contents.nextTransaction;
-    for (const { transaction } of this.#open) oldest = Math.min(oldest, transaction);
-    return oldest;
   }
 
   /** Where a read to the end comes to: the newest row that can be read or was swept, for that has been on the disk. */

@@ -1,5 +1,6 @@
-import type { Store } from '../store/store.ts';
+import { onlyDone, type Store } from '../store/store.ts';
 import {
+  emitting,
   type Invalidation,
   isThere,
   type Landmark,
@@ -77,6 +78,19 @@ export class InvalidationLog {
 
   constructor(store: Store) {
     this.#store = store;
+  }
+
+  /** Whether another server may take the place of the one that is read, and nobody here is told. */
+  get hasOtherServers(): boolean {
+    return this.#store.engine === 'postgresql';
+  }
+
+  /**
+   * Commits what says nothing. Acknowledged, it shows that this server was the primary, with its synchronous standby behind it, after the
+   * call. Throws `StoreUnavailable`.
+   */
+  async confirm(): Promise<void> {
+    onlyDone(await this.#store.commit(emitting()));
   }
 
   /** `landmark`: the newest row that the asker has ever seen; undefined: it knows none. */

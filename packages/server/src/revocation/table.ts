@@ -1,4 +1,4 @@
-import type { Sql, Step, Store, Transaction } from '../store/store.ts';
+import type { Act, Sql, Step, Store, Transaction } from '../store/store.ts';
 
 /** `superseded`: a token that its successor replaced, and nothing worse. Verifiers hear of it as of any token. */
 export type InvalidationKind = 'token' | 'superseded' | 'grant' | 'client' | 'user' | 'key';
@@ -195,6 +195,12 @@ export async function selectTransactionsAfter(
   );
   const page = rows.flatMap((row) => (row.cursor === null ? [] : [{ ...invalidationOf(row), cursor: row.cursor }]));
   return { state: transactionStateOf(rows[0], after.landmark), rows: page };
+}
+
+/** A commit of a message that nobody reads: it goes through the log of the database, and so to its standbys, as every other. */
+export function emitting(): Act {
+  const text = "SELECT pg_logical_emit_message(true, 'countersign', '')";
+  return { steps: [{ text, values: [], must: { rows: 1, why: 'not emitted' } }] };
 }
 
 /** The newest transaction before the last `rows` rows; 0 where there are no more. */
