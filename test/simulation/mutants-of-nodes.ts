@@ -1,5 +1,5 @@
 /** Faults of the authority's side that the simulation must see. */
-import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
+import { COHERENCE, FEW_ROWS, KNOWN_LOG, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
 
 export const MUTANTS_OF_NODES: readonly Mutant[] = [
   {
@@ -101,6 +101,24 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     ],
     breaks: ['staleness', 'liveness'],
     seed: 143,
+  },
+  {
+    name: 'an older copy known by its numbers only',
+    spoilings: [spoil(KNOWN_LOG, " && state.landmark !== 'missing'", '')],
+    breaks: ['older copy'],
+    seed: 72,
+  },
+  {
+    name: 'swept before it was read, and told by nobody',
+    spoilings: [spoil(ROUNDS, 'if (mayLack(this.#seen, read)) ended', 'if (false) ended')],
+    breaks: ['staleness'],
+    seed: 88,
+  },
+  {
+    name: 'open, then swept, and told by nobody',
+    spoilings: [spoil(SEEN, ' || before.open.some(mayBeSwept)', '')],
+    breaks: ['staleness'],
+    seed: 4,
   },
   {
     name: 'epoch change told by nobody',

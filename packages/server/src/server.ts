@@ -160,7 +160,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   const introspection = new Introspection({ tokens, handles, events, limits, store, clock });
 
   const forwardAuth = new ForwardAuth({ tokens });
-  const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
+  const push = new Push({ log, invalidations, wakeUps, handles, clients, random, clock, stopwatch, timers });
   const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 

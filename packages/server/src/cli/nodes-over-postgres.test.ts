@@ -1,10 +1,11 @@
 // Needs PostgreSQL: its nodes share one.
 /** Several nodes over one PostgreSQL, as composed authorities and as the command line starts them. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import pg from 'pg';
 import { composeAuthority } from '../server.ts';
 import { dropScratchDatabase, makeScratchDatabase, openPostgresStore } from '../store/store.ts';
 import { ISSUER, StandingClock, TEST_SERVER } from '../testing/testing.ts';
@@ -12,6 +13,7 @@ import { systemRandom } from '../world/random.ts';
 import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { run } from './cli.ts';
+import { memoryIn } from './memory.ts';
 import { FakeTerminal } from './testing/terminal.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'countersign-nodes-'));
@@ -25,6 +27,18 @@ async function emptyDatabase(): Promise<string> {
   const url = await makeScratchDatabase(TEST_SERVER, { isEmpty: true });
   databases.push(url);
   return url;
+}
+
+/** A copy of a database as it is now. Nobody may be connected to it. */
+async function copyOf(url: string): Promise<string> {
+  const copy = await emptyDatabase();
+  const [from, to] = [url, copy].map((one) => new URL(one).pathname.slice(1));
+  const client = new pg.Client({ connectionString: TEST_SERVER.url });
+  await client.connect();
+  await client.query(`DROP DATABASE ${to}`);
+  await client.query(`CREATE DATABASE ${to} TEMPLATE ${from}`);
+  await client.end();
+  return copy;
 }
 
 test('nodes that start at once over an empty database make its tables once, and one set of keys', async () => {
@@ -67,6 +81,39 @@ test('nodes that start at once over an empty database make its tables once, and 
     assert.equal((await authority.keys.verify({ purpose: 'access', typ: 'at+jwt', token })).kind, 'signed');
   }
   await Promise.all(nodes.map(({ store }) => store.close()));
+});
+
+test('a command refuses an older copy of what its data folder has seen, and is remembered there itself', async () => {
+  const databaseUrl = await emptyDatabase();
+  const dataFolder = join(root, 'seen');
+  const ran = async (words: string, url = databaseUrl) => {
+    const terminal = new FakeTerminal();
+    const code = await run(
+      terminal.for(words.split(' '), {
+        ...{ COUNTERSIGN_DATA_FOLDER: dataFolder, COUNTERSIGN_DATABASE_URL: url },
+        COUNTERSIGN_MASTER_KEY: masterKey,
+      }),
+    );
+    return { code, stderr: terminal.stderr };
+  };
+  const masterKey = Buffer.from(systemRandom.bytes(32)).toString('base64');
+  const succeeds = async (words: string) => assert.deepEqual(await ran(words), { code: 0, stderr: '' });
+  await succeeds('migrate');
+  await succeeds('user add ada@example.com');
+  const older = await copyOf(databaseUrl);
+  assert.equal((await ran('user list', older)).code, 0, 'nothing that is told was lost yet');
+  await succeeds('user disable ada@example.com');
+  const refused = await ran('user add eve@example.com', older);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /older copy of what this node has seen.*countersign restore-point/s);
+  await succeeds('user list');
+  // What a server of this folder saw meanwhile is not forgotten for what a command saw.
+  const file = join(dataFolder, 'seen.json');
+  const seen = JSON.parse(readFileSync(file, 'utf8'));
+  assert.ok(seen.newest.subjectId.startsWith('user_'));
+  memoryIn(dataFolder).write({ ...seen, head: seen.head + 1 });
+  memoryIn(dataFolder).write(seen);
+  assert.deepEqual(memoryIn(dataFolder).read(), { ...seen, head: seen.head + 1 });
 });
 
 test('the command line works on PostgreSQL, plans before it changes, and leaves to its tools what is theirs', async () => {

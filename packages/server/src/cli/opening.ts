@@ -29,6 +29,7 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { hasDatabase } from './data-folder.ts';
 import { requireSameIdentity } from './identity.ts';
+import { memoryIn } from './memory.ts';
 import { nodeNameOf } from './node-name.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
@@ -64,11 +65,24 @@ export async function withAuthority<T>(
   const masterKey = masterKeyOf(settings);
   const store = await openStore(settings);
   try {
-    const authority = await authorityOver({ settings, store, masterKey, log, adoptsSettings });
-    return await work({ settings, store, authority });
+    const authority = await authorityOver({
+      ...{ settings, store, masterKey, log, adoptsSettings },
+      ...memoryOfCommand(settings),
+    });
+    const result = await work({ settings, store, authority });
+    await authority.standing.end();
+    return result;
   } finally {
     await store.close();
   }
+}
+
+/**
+ * A command meets whatever server `databaseUrl` leads to, perhaps an older copy; what it wrote there would be lost with it. Of the file in
+ * the data folder the server that is started over it judges.
+ */
+export function memoryOfCommand({ database, dataFolder }: Settings): { memory?: Memory } {
+  return database.kind === 'postgres' ? { memory: memoryIn(dataFolder) } : {};
 }
 
 /**
@@ -163,7 +177,6 @@ export function authorityOver(given: {
   mailTransport?: MailTransport;
   wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
-  /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
   clockOffset?: ClockOffset;
   node?: string;

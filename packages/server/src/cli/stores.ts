@@ -20,6 +20,7 @@ import {
   authorityOver,
   existingMasterKey,
   masterKeyOf,
+  memoryOfCommand,
   openDataFolder,
   openStore,
   requireEmbedded,
@@ -67,7 +68,8 @@ async function migrate(terminal: Terminal, options: JsonOption): Promise<void> {
   const masterKey = masterKeyOf(settings);
   const store = await openStore(settings);
   try {
-    await authorityOver({ settings, store, masterKey, log: pinoLog({ stream: terminal.stderr, level: 'warn' }) });
+    const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
+    await authorityOver({ settings, store, masterKey, log, ...memoryOfCommand(settings) });
   } finally {
     await store.close();
   }

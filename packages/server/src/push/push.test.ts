@@ -30,6 +30,7 @@ function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerC
     ...{ invalidations, wakeUps, random, clients: { find: (id) => found.find(id) } },
     log: authority.world.log,
     handles: new HandleNames(keys),
+    clock: opened.clock,
     stopwatch: { monotonicMs: () => nowMs },
     timers: {
       every(intervalMs, step) {

@@ -18,6 +18,8 @@ function refusalOf(trouble: Trouble): HttpRefusal {
   switch (trouble) {
     case 'behind':
       return away('unavailable.store_behind', 'The store is an older copy of what it was. An operator has to look.');
+    case 'copied':
+      return away('unavailable.store_copied', 'The store was brought from another server. An operator has to look.');
     case 'leaving':
       return away('unavailable.store_moved', 'The store has moved away, and this server answers nothing any more.');
     case 'arriving':
@@ -26,6 +28,8 @@ function refusalOf(trouble: Trouble): HttpRefusal {
   }
 }
 
-function away(code: 'unavailable.store' | 'unavailable.store_behind' | 'unavailable.store_moved', message: string) {
+type Code = 'unavailable.store' | 'unavailable.store_behind' | 'unavailable.store_copied' | 'unavailable.store_moved';
+
+function away(code: Code, message: string): HttpRefusal {
   return new HttpRefusal(503, code, message, { 'Retry-After': String(RETRY_SECONDS) });
 }

@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Landmark, LogState } from '../revocation/revocation.ts';
 import { openStore } from '../testing/testing.ts';
 import { requireStanding } from './routes.ts';
 import { LOOK_MS, MAX_LOOK_AGE_MS, type Memory, type Seen, Standing } from './standing.ts';
+
+const rowAt = (head: number): Landmark => ({ cursor: head, position: head, atMs: 1_000 + head, subjectId: `s${head}` });
+const seenAt = (epoch: number, head: number): Seen => ({ epoch, head, newest: rowAt(head) });
 
 async function setup(t: TestContext, remembered?: Seen) {
   const opened = await openStore();
   t.after(() => opened.close());
   const { store } = opened;
-  const log = { epoch: 3, head: 7 };
+  const log: Omit<LogState, 'newest'> = { epoch: 3, head: 7, landmark: 'there', isForeign: false };
+  const asked: (Landmark | undefined)[] = [];
   const written: Seen[] = [];
   const lines: string[] = [];
   const epochs: number[] = [];
@@ -19,9 +24,10 @@ async function setup(t: TestContext, remembered?: Seen) {
   const standing = new Standing({
     ...{ store, memory },
     invalidations: {
-      state: async () => {
+      state: async (landmark) => {
         if (isAway) throw new Error('away');
-        return { ...log };
+        asked.push(landmark);
+        return { ...log, newest: rowAt(log.head) };
       },
     },
     log: { info: note, warn: note, error: note },
@@ -38,7 +44,7 @@ async function setup(t: TestContext, remembered?: Seen) {
       );
     });
   return {
-    ...{ standing, log, written, lines, epochs, fence },
+    ...{ standing, log, written, lines, epochs, fence, asked },
     pass: (ms: number) => {
       nowMs += ms;
     },
@@ -51,7 +57,7 @@ async function setup(t: TestContext, remembered?: Seen) {
 test('a store that falls behind what was seen of it is not served from, until its epoch rises', async (t) => {
   const { standing, log, lines, epochs, pass } = await setup(t);
   await standing.requireGood();
-  const after = async (change: Partial<Seen>) => {
+  const after = async (change: Partial<LogState>) => {
     Object.assign(log, change);
     pass(LOOK_MS);
     await standing.look();
@@ -68,6 +74,44 @@ test('a store that falls behind what was seen of it is not served from, until it
   assert.equal(lines.filter((line) => line.includes('older copy')).length, 2);
 });
 
+test('an older copy stays one, however much is written to it, until the row is there or the epoch rises', async (t) => {
+  const { standing, log, asked, epochs } = await setup(t);
+  await standing.requireGood();
+  const after = async (change: Partial<LogState>) => {
+    Object.assign(log, change);
+    await standing.look();
+    return standing.trouble();
+  };
+  assert.equal(await after({ head: 9 }), undefined);
+  assert.equal(await after({ head: 10, landmark: 'swept' }), undefined, 'what was swept while all was well was there');
+  assert.deepEqual(asked.at(-1), rowAt(9));
+  assert.equal(await after({ head: 12, landmark: 'missing' }), 'behind', 'as far in numbers before anybody looked');
+  assert.deepEqual(asked.at(-1), rowAt(10));
+  assert.equal(await after({ head: 90, landmark: 'swept' }), 'behind', 'the copy has swept as far, too');
+  assert.deepEqual(asked.at(-1), rowAt(10), 'nothing of the copy is taken for seen');
+  assert.equal(await after({ head: 10, landmark: 'there' }), undefined);
+  assert.equal(await after({ head: 11, landmark: 'missing' }), 'behind');
+  assert.equal(await after({ epoch: 4, head: 2 }), undefined);
+  assert.deepEqual(epochs, [4]);
+});
+
+test('a store that a dump brought is not served from until its epoch rises, though its numbers grow', async (t) => {
+  const { standing, log, lines, epochs } = await setup(t);
+  await standing.requireGood();
+  const after = async (change: Partial<LogState>) => {
+    Object.assign(log, change);
+    await standing.look();
+    return standing.trouble();
+  };
+  assert.equal(await after({ isForeign: true }), 'copied');
+  assert.equal(standing.isGood, false);
+  await assert.rejects(standing.requireGood(), { code: 'store_copied', message: /countersign restore-point/ });
+  assert.equal(await after({ isForeign: false, head: 100 }), 'copied');
+  assert.equal(await after({ epoch: 4 }), undefined);
+  assert.deepEqual(epochs, [4]);
+  assert.equal(lines.filter((line) => line.includes('brought from another server')).length, 1);
+});
+
 test('a node remembers across its restarts, and starts on no older copy', async (t) => {
   const { standing } = await setup(t, { epoch: 3, head: 8 });
   await assert.rejects(standing.requireGood(), { code: 'store_behind', message: /countersign restore-point/ });
@@ -75,6 +119,10 @@ test('a node remembers across its restarts, and starts on no older copy', async 
   await assert.rejects(of.requireGood(), { code: 'store_behind' });
   const same = await setup(t, { epoch: 3, head: 7 });
   await same.standing.requireGood();
+  const written = await setup(t, seenAt(3, 5));
+  written.log.landmark = 'missing';
+  await assert.rejects(written.standing.requireGood(), { code: 'store_behind' });
+  assert.deepEqual(written.asked, [rowAt(5)]);
 });
 
 test('what was seen is written down now and then, at once where the epoch rose, and at a stop', async (t) => {
@@ -82,21 +130,21 @@ test('what was seen is written down now and then, at once where the epoch rose, 
   await standing.requireGood();
   assert.deepEqual(written, [], 'a start that is refused later changes nothing');
   await standing.look();
-  assert.deepEqual(written, [{ epoch: 3, head: 7 }]);
+  assert.deepEqual(written, [seenAt(3, 7)]);
   log.head = 8;
   await standing.look();
   assert.equal(written.length, 1);
   log.epoch = 4;
   await standing.look();
-  assert.deepEqual(written.at(-1), { epoch: 4, head: 8 });
+  assert.deepEqual(written.at(-1), seenAt(4, 8));
   log.head = 9;
   pass(5_000);
   await standing.look();
-  assert.deepEqual(written.at(-1), { epoch: 4, head: 9 });
+  assert.deepEqual(written.at(-1), seenAt(4, 9));
   log.head = 10;
   await standing.end();
   await standing.end();
-  assert.deepEqual(written.slice(3), [{ epoch: 4, head: 10 }]);
+  assert.deepEqual(written.slice(3), [seenAt(4, 10)]);
 });
 
 test('a fence is seen, by whatever name, and a raised epoch behind it is not taken for good', async (t) => {
@@ -131,6 +179,7 @@ test('after a pause nothing is answered before a new look, and a store that is a
 test('a request is refused by what is wrong, and passes where nothing is', async () => {
   const codes: Record<string, string> = {
     behind: 'unavailable.store_behind',
+    copied: 'unavailable.store_copied',
     leaving: 'unavailable.store_moved',
     arriving: 'unavailable.store',
     restoring: 'unavailable.store',

@@ -2,16 +2,18 @@
  * Standing: whether the store is the one that this node knows, and may be served from.
  *
  *     looked at, several times a second → good: served
- *                                       → fenced (moved away, or not whole yet), or behind (an older copy): nothing is answered, no job runs
+ *                                       → fenced (moved away, or not whole yet), behind (an older copy), copied (brought to another
+ *                                         server by a dump): nothing is answered, no job runs
  *
- * Behind is a store whose epoch, or whose newest invalidation within the epoch, is lower than what this node has seen: a failover to a
- * standby that lacked commits, or an old copy put in place by hand. What was revoked since would be live again there. Until an operator
- * has set a restore point, which raises the epoch, nobody is served.
+ * Behind is a store whose epoch, or whose newest invalidation within the epoch, is lower than what this node has seen, or which lacks that
+ * very row: a failover to a standby that lacked commits, or an old copy put in place by hand. What was revoked since would be live again
+ * there, however much is written to it. In a copied one what is revoked from now on would be told to no verifier. Until an operator has
+ * set a restore point, which raises the epoch, nobody is served.
  *
  * Owns what was seen, and keeps it outside the database, which cannot testify for itself. Leaves the streams of verifiers to push/, which
  * looks at the same.
  */
-import type { InvalidationLog } from '../revocation/revocation.ts';
+import type { InvalidationLog, Landmark, LogState } from '../revocation/revocation.ts';
 import { type FenceKind, fenceSentence, readFence, type Store, StoreRefusal } from '../store/store.ts';
 import type { Log } from '../world/log.ts';
 import type { Stopwatch } from '../world/stopwatch.ts';
@@ -37,6 +39,8 @@ export interface Seen {
   epoch: number;
   /** Cursor of the newest row of the log of invalidations. */
   head: number;
+  /** That row; absent in an empty log, and where it was not written down. */
+  newest?: Landmark;
 }
 
 /** Where a node keeps what it has seen. */
@@ -46,8 +50,11 @@ export interface Memory {
   write(seen: Seen): void;
 }
 
+/** Of a store that is not the one that was seen: until its epoch rises, or until that one is there again. */
+type Doubt = 'behind' | 'copied';
+
 /** Why nobody is served. */
-export type Trouble = 'behind' | FenceKind;
+export type Trouble = Doubt | FenceKind;
 
 export class Standing {
   readonly #store: Pick<Store, 'read'>;
@@ -60,6 +67,7 @@ export class Standing {
   #remembered: Seen;
   #rememberedMs = Number.NEGATIVE_INFINITY;
   #trouble: Trouble | undefined;
+  #doubt: Doubt | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
   #isStarted = false;
@@ -83,11 +91,18 @@ export class Standing {
     this.#remembered = this.#seen;
   }
 
-  /** @throws StoreRefusal `store_fenced` or `store_behind`, before anything is written to such a store */
+  /** @throws StoreRefusal `store_fenced`, `store_behind` or `store_copied`, before anything is written to such a store */
   async requireGood(): Promise<void> {
     await this.look();
     this.#isStarted = true;
     if (this.#trouble === undefined) return;
+    if (this.#trouble === 'copied') {
+      throw new StoreRefusal(
+        'store_copied',
+        'Opening the store: it was brought to this database server by a dump (pg_dump), so what is revoked from now on would be told to no ' +
+          'verifier. Settle it with "countersign restore-point".',
+      );
+    }
     if (this.#trouble !== 'behind') throw new StoreRefusal('store_fenced', fenceSentence(this.#trouble));
     throw new StoreRefusal(
       'store_behind',
@@ -144,14 +159,14 @@ export class Standing {
   async #look(): Promise<void> {
     const startedMs = this.#stopwatch.monotonicMs();
     // In this order: a restore point puts its fence up in the commit that raises the epoch.
-    const state = await this.#invalidations.state();
+    const state = await this.#invalidations.state(this.#seen.newest);
     const fence = await readFence(this.#store.read);
-    const { epoch, head } = this.#seen;
-    const isBehind = state.epoch < epoch || (state.epoch === epoch && state.head < head);
-    const trouble = fence?.kind ?? (isBehind ? 'behind' : undefined);
+    this.#doubt = this.#doubtOf(state);
+    const trouble = fence?.kind ?? this.#doubt;
     if (trouble === undefined) {
-      if (this.#isStarted && state.epoch > epoch) await this.#onEpoch();
-      this.#seen = { epoch: state.epoch, head: state.head };
+      const { epoch, head, newest } = state;
+      if (this.#isStarted && epoch > this.#seen.epoch) await this.#onEpoch();
+      this.#seen = { epoch, head, ...(newest && { newest }) };
     }
     this.#tell(trouble);
     this.#trouble = trouble;
@@ -162,11 +177,24 @@ export class Standing {
     if (isDue || this.#seen.epoch !== this.#remembered.epoch) this.#remember();
   }
 
+  #doubtOf(state: LogState): Doubt | undefined {
+    const { epoch, head } = this.#seen;
+    if (state.isForeign) return 'copied';
+    if (state.epoch > epoch) return undefined;
+    // Numbers that grow make a copied store look right one day; what was written until then stands before what verifiers were told.
+    if (this.#doubt === 'copied') return 'copied';
+    if (state.epoch < epoch || state.head < head || state.landmark === 'missing') return 'behind';
+    // An older copy that somebody writes to comes as far in numbers, and sweeps as far. Only the row itself is never in it.
+    return state.landmark === 'swept' ? this.#doubt : undefined;
+  }
+
   #tell(trouble: Trouble | undefined): void {
     if (trouble === this.#trouble || !this.#isStarted) return;
     if (trouble === undefined) this.#log.info('the store is good again');
     else if (trouble === 'behind') {
       this.#log.error('the store is an older copy of what it was; nobody is served until a restore point is set');
+    } else if (trouble === 'copied') {
+      this.#log.error('the store was brought from another server; nobody is served until a restore point is set');
     } else this.#log.error('the store is fenced; nobody is served from it', { fence: trouble });
   }
 }

@@ -33,6 +33,7 @@ export type StoreRefusalCode =
   | 'journal_damaged'
   | 'store_fenced'
   | 'store_behind'
+  | 'store_copied'
   | 'export_not_begun'
   | 'export_completed'
   | 'export_file_exists'
