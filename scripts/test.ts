@@ -50,7 +50,8 @@ const NEEDS = [
   {
     what: 'the programs of PostgreSQL',
     present: () => POSTGRES_PROGRAMS !== undefined,
-    without: 'no database server is backed up and put back, and no node is killed or cut off (apt-get install postgresql)',
+    without:
+      'no database server is backed up and put back, and no node is killed or cut off (apt-get install postgresql)',
   },
   {
     what: 'PostgreSQL',
