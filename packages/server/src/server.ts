@@ -91,7 +91,7 @@ export interface AuthorityGiven {
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
   /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
   memory?: Memory;
-  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  /** What must die in the store is being ended: it is not served from, its fence does not stop this, and no key is made or rotated. */
   isSettling?: boolean;
 }
 
@@ -126,7 +126,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   });
   if (!isSettling) await standing.requireGood();
   await buckets.prepare();
-  await keys.prepare();
+  await (isSettling ? keys.reload() : keys.prepare());
 
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });

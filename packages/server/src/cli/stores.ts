@@ -134,7 +134,7 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
       ...{ backupFolder: folder, dataFolder, journalFolder, clock: systemClock },
       ...{ force: options.force ?? false, withoutJournal: !options.journal },
       async settle(copy) {
-        const authority = await authorityOver({ settings, store: copy.store, masterKey, log });
+        const authority = await authorityOver({ settings, store: copy.store, masterKey, log, isSettling: true });
         outcome = await settleRestore(authority, copy);
       },
     });
