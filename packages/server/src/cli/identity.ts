@@ -3,7 +3,7 @@
  * settings; under another issuer it would call honest tokens forged and ring, under another algorithm replace keys that nobody
  * asked to replace, and without the journal take back what a restore brings to life again. So it compares, and refuses.
  */
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Settings } from '../config/config.ts';
 import { readText, writePrivateFile } from '../world/files.ts';
 import { CommandRefused } from './refusals.ts';
@@ -12,9 +12,12 @@ const FILE = 'authority.json';
 
 type Identity = Pick<Settings, 'issuer' | 'accessAlgorithm' | 'journalFolder' | 'dataFolder'>;
 
-/** What must be the same. Of the journal, where one is set: the default moves with the data folder. */
-function comparedOf({ issuer, accessAlgorithm, journalFolder }: Identity) {
-  return { issuer, accessAlgorithm, journalFolder: journalFolder === undefined ? null : resolve(journalFolder) };
+/** What must be the same. A journal within the data folder is named from there, for it moves with it. */
+function comparedOf({ issuer, accessAlgorithm, journalFolder, dataFolder }: Identity) {
+  if (journalFolder === undefined) return { issuer, accessAlgorithm, journalFolder: null };
+  const within = relative(dataFolder, journalFolder);
+  const isOutside = within === '' || within.split(sep)[0] === '..' || isAbsolute(within);
+  return { issuer, accessAlgorithm, journalFolder: isOutside ? resolve(journalFolder) : within };
 }
 
 /** Notes, at each start of the server, what it runs as: its settings decide. */
