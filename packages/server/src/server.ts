@@ -93,7 +93,7 @@ export interface AuthorityGiven {
   memory?: Memory;
   /** Of a node beside others: how far its clock is off. Absent: its clock is the only one. */
   clockOffset?: ClockOffset;
-  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  /** What must die in the store is being ended: it is not served from, its fence does not stop this, and no key is made or rotated. */
   isSettling?: boolean;
   /**
    * These settings say from now on whose database this is. Of who alone decides: the one server of a data folder, an operator's command.
@@ -133,7 +133,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   });
   if (!isSettling) await standing.requireGood();
   await buckets.prepare();
-  await keys.prepare({ adopts: adoptsSettings });
+  await keys.prepare({ adopts: adoptsSettings, makes: !isSettling });
 
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });
@@ -251,8 +251,9 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       },
     }),
   );
-  app.use(requireStanding(standing)); // for all that follow
+  app.use(requireStanding(standing, { isByHeart: true })); // for all that follow
   app.route('/', discoveryRoutes({ keys, issuer }));
+  app.use(requireStanding(standing)); // and from here on
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
   app.route('/', forwardAuthRoutes({ forwardAuth: authority.forwardAuth }));

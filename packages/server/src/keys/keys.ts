@@ -93,15 +93,16 @@ export class Keys {
   }
 
   /**
-   * Makes the keys that are missing and loads all. `adopts`: the database is this authority's from now on, whatever it was.
+   * Makes the keys that are missing and loads all. `adopts`: the database is this authority's from now on, whatever it was. Not `makes`:
+   * those that are there are loaded, and none is made or replaced.
    * @throws SealBroken under a wrong master key: nothing is made over old data
    * @throws StoreRefusal `other_settings` where the database is that of another issuer or access algorithm
    */
-  async prepare({ adopts = false }: { adopts?: boolean } = {}): Promise<void> {
+  async prepare({ adopts = false, makes = true }: { adopts?: boolean; makes?: boolean } = {}): Promise<void> {
     await this.reload();
     await requireOwn(this.#store, this.#own, { adopts });
     this.#whose = this.#own;
-    await this.rotate();
+    if (makes) await this.rotate();
   }
 
   /**
