@@ -1,11 +1,10 @@
 /** `countersign export`, `import`, `restore-point`: from the embedded store to PostgreSQL, and what is done once its server was restored. */
-
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { exportMac, masterKeyCheck, settleRestore } from '../admin/admin.ts';
 import { openBucketKeys } from '../buckets/buckets.ts';
 import type { Settings } from '../config/config.ts';
-import { refuseOther } from '../keys/keys.ts';
+import { requireNoOther } from '../keys/keys.ts';
 import { Sealer } from '../sealing/sealing.ts';
 import {
   abandonExport,
@@ -176,13 +175,12 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
 
 async function restorePoint(terminal: Terminal, options: RestorePointWords): Promise<void> {
   const settings = settingsOf(terminal);
-  requireSameIdentity(settings);
   const masterKey = existingMasterKey(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const store = await openPatiently(settings);
   try {
-    // Another's settings and a wrong key are found out before the fence goes up: nobody could take it down.
-    await refuseOther(store.read, settings);
+    // A wrong key and other settings are found out before the fence goes up: nobody could take it down.
+    await requireNoOther(store.read, settings);
     await openBucketKeys(store.read, new Sealer({ masterKey, random: systemRandom }));
     const { journal, epoch: journalEpoch } =
       options.journal === undefined

@@ -39,7 +39,7 @@ import { type AccessAlgorithm, requireOwn, type Whose } from './whose.ts';
 
 export type { PublicJwk } from './material.ts';
 export { JWKS_CACHE_MS, type KeyAlgorithm, type KeyLife, type KeyPurpose, type KeyState } from './rotation.ts';
-export { refuseOther } from './whose.ts';
+export { requireNoOther } from './whose.ts';
 
 /** Purposes whose signatures others read. Of the other keys, which the authority alone reads, nothing is published. */
 const PUBLISHED_PURPOSES: readonly KeyPurpose[] = ['access', 'id'];

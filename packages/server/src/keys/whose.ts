@@ -15,27 +15,29 @@ export interface Whose {
   readonly accessAlgorithm: AccessAlgorithm;
 }
 
-/** Looks, and writes nothing. @throws StoreRefusal `other_settings` where it is another's */
-export async function refuseOther(sql: Sql, own: Whose): Promise<void> {
-  const known = await selectAuthority(sql);
-  if (known !== undefined && !isSame(known, own)) throw refusalOf(known, own);
-}
-
 /** @throws StoreRefusal `other_settings` where it is another's, unless `own` settings are to hold from now on (`adopts`) */
 export async function requireOwn(store: Store, own: Whose, { adopts }: { adopts: boolean }): Promise<void> {
-  const seen = await selectAuthority(store.read);
-  if (seen && isSame(seen, own)) return;
+  const written = await selectAuthority(store.read);
+  if (written && isSame(written, own)) return;
   await store.write(async (tx) => {
     const known = await selectAuthority(tx);
     if (known === undefined) return insertAuthority(tx, own);
-    if (isSame(known, own)) return;
-    if (!adopts) throw refusalOf(known, own);
+    if (!adopts) await requireNoOther(tx, own);
     await updateAuthority(tx, own);
   });
 }
 
-function isSame(known: Whose, own: Whose): boolean {
-  return known.issuer === own.issuer && known.accessAlgorithm === own.accessAlgorithm;
+/**
+ * The same before anything is done that the refusal would leave half done. A database that says nothing yet is anybody's.
+ * @throws StoreRefusal `other_settings`
+ */
+export async function requireNoOther(sql: Sql, own: Whose): Promise<void> {
+  const known = await selectAuthority(sql);
+  if (known && !isSame(known, own)) throw refusalOf(known, own);
+}
+
+function isSame(one: Whose, other: Whose): boolean {
+  return one.issuer === other.issuer && one.accessAlgorithm === other.accessAlgorithm;
 }
 
 function refusalOf(known: Whose, own: Whose): StoreRefusal {

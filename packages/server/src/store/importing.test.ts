@@ -34,6 +34,9 @@ async function exported(
       "INSERT INTO invalidation (position, at_ms, kind, subject_id, until_ms) VALUES (41, 1, 'token', 'a', 9), (43, 1, 'user', 'b', 9)",
     );
     await tx.run('UPDATE store_epoch SET epoch = 6');
+    await tx.run(
+      "INSERT INTO authority (singleton, issuer, access_algorithm) VALUES (1, 'https://auth.example', 'ES256')",
+    );
   });
   const file = join(folder, 'out.jsonl');
   const identity = { issuer: 'https://auth.example', accessAlgorithm: 'ES256' };
@@ -75,6 +78,8 @@ test('an import brings every value, raises the epoch above the source, and goes 
   const [there, here] = [await source.read.all(ALL_USERS), await store.read.all(ALL_USERS)];
   const plain = (rows: object[]) => rows.map((row) => ({ ...row, proof: [...Object(row).proof] }));
   assert.deepEqual(plain(here), plain(there));
+  const whose = await store.read.all('SELECT issuer, access_algorithm FROM authority');
+  assert.deepEqual(whose, [{ issuer: 'https://auth.example', access_algorithm: 'ES256' }]);
   await store.write((tx) =>
     tx.run("INSERT INTO invalidation (at_ms, kind, subject_id, until_ms) VALUES (1, 'user', 'c', 9)"),
   );
