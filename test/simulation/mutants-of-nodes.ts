@@ -115,12 +115,6 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     seed: 88,
   },
   {
-    name: 'open, then swept, and told by nobody',
-    spoilings: [spoil(SEEN, ' || before.open.some(mayBeSwept)', '')],
-    breaks: ['staleness'],
-    seed: 4,
-  },
-  {
     name: 'epoch change told by nobody',
     spoilings: [
       spoil(COHERENCE, 'answer.epoch > this.#epoch ? this.#enterEpoch(answer.epoch, now) : []', '[]'),
