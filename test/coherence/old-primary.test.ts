@@ -44,7 +44,10 @@ async function setUp(t: TestContext) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
-  return { postgres, store, rounds, lines, kinds, until, pass: (ms: number) => void (aheadMs += ms) };
+  const pass = (ms: number) => {
+    aheadMs += ms;
+  };
+  return { postgres, rounds, lines, kinds, until, pass };
 }
 
 test('a node tells what it reads, and echoes nothing, once its own writes are not acknowledged any more', {
