@@ -15,6 +15,7 @@ const BASE = '/backups/2026-11-24';
 const [ARCHIVING = ''] = documentedBlocks(PAGE, 'Backup of PostgreSQL', 'ini');
 const [BASE_BACKUP = ''] = documentedBlocks(PAGE, 'Backup of PostgreSQL');
 const [PUT_BACK = '', WITH_JOURNALS = '', WITHOUT_JOURNALS = ''] = documentedBlocks(PAGE, 'Restore of PostgreSQL');
+const [DUMP = '', LOAD = ''] = documentedBlocks(PAGE, 'Restore of a dump');
 const [RECOVERY = ''] = documentedBlocks(PAGE, 'Restore of PostgreSQL', 'ini');
 
 /** A server of PostgreSQL as the page sets it up, and a node on it. */
@@ -155,4 +156,46 @@ test('with the whole archive nothing is lost, and no node notices more than the 
   await answersWith(scene, 200);
   assert.equal(await here.isActive(api, String(newest.body.access_token)), true);
   assert.equal((await here.refresh(client, String(newest.body.refresh_token))).status, 200);
+});
+
+test('a dump that is loaded into another server is not served from before a restore point, and then revocations are told', {
+  skip: WITHOUT_CLUSTER,
+}, async (t) => {
+  const { cluster, here, server, client, api } = await setUp(t);
+  // The old server has given more numbers than the new one will for long.
+  cluster.run('psql', [
+    '-qc',
+    'DO $$ BEGIN FOR n IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
+  ]);
+  assert.equal((await here.run(['user', 'add', 'bob@example.com'])).code, 0);
+  assert.equal((await here.run(['user', 'disable', 'bob@example.com'])).code, 0);
+  assert.equal(await server.stop(), 0);
+  const file = join(cluster.folder('dumps'), 'dump.sql');
+  const places = { '/backups/2026-11-24.sql': file, 'dbname=countersign': 'dbname=postgres' };
+  cluster.shell(DUMP, places);
+  const other = await Cluster.make(() => '');
+  t.after(() => other.remove());
+  other.shell(LOAD, places);
+  here.environment = { ...here.environment, COUNTERSIGN_DATABASE_URL: other.url };
+  for (const words of [['start'], ['user', 'list']]) {
+    const refused = await here.run(words, { endWithinMs: 30_000 });
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /brought to this database server by a dump.*countersign restore-point/s);
+  }
+  const point = await here.run(wordsOf(WITHOUT_JOURNALS));
+  assert.equal(point.code, 0, point.stderr);
+  await here.start();
+  const verifier = createVerifier({
+    ...{ issuer: here.issuer, audience: here.issuer },
+    credentials: { clientId: api.client_id, clientSecret: api.client_secret },
+  });
+  t.after(() => verifier.close());
+  const { access_token } = await here.obtainTokens(await here.logIn('ada@example.com'), client);
+  const isAccepted = async () => (await verifier.verify(access_token)).kind === 'accepted';
+  assert.ok(await isAccepted());
+  assert.equal((await here.run(['user', 'disable', 'ada@example.com'])).code, 0);
+  // Far less than the bound: what is told is known at once.
+  for (const untilMs = Date.now() + 10_000; await isAccepted(); await pause(50)) {
+    assert.ok(Date.now() < untilMs, 'the revocation is not told');
+  }
 });

@@ -36,8 +36,8 @@ export class Authority {
   /** The store that an older copy stands in for. */
   #original: ReturnType<Store['copy']> | undefined;
   #oldSinceMs: number | undefined;
-  /** The older copy was written to. */
-  #isAstray = false;
+  /** When an older copy was last written to. */
+  #astrayMs = Number.NEGATIVE_INFINITY;
   #troubleMs = Number.NEGATIVE_INFINITY;
   #dead: readonly Truth[] = [];
   /** Of each user and client, how many grants were taken back: one that was gets no token any more. */
@@ -81,8 +81,9 @@ export class Authority {
     return this.#oldSinceMs === undefined ? this.#troubleMs : Number.POSITIVE_INFINITY;
   }
 
+  /** Since an older copy was in place, or was last written to: by its numbers no verifier that was shown it before knows it again. */
   get oldSinceMs(): number | undefined {
-    return this.#oldSinceMs;
+    return this.#oldSinceMs === undefined ? undefined : Math.max(this.#oldSinceMs, this.#astrayMs);
   }
 
   tokenOf(jti: string): Truth {
@@ -158,7 +159,7 @@ export class Authority {
   #writeAstray(): void {
     const { writers } = this.#plan;
     if (!writers) return;
-    this.#isAstray = true;
+    this.#astrayMs = this.#agenda.nowMs;
     for (let left = writers.chance.whole(1, MAX_ASTRAY); left > 0; left--) {
       // Of users: such rows stay longer than any copy is in place.
       const row = {
@@ -234,7 +235,6 @@ export class Authority {
     this.#backup = this.#store.copy();
     this.#troubled();
     this.#oldSinceMs = this.#agenda.nowMs;
-    this.#isAstray = false;
     this.hadOlderCopy = true;
     this.#note('an older copy of the store is in place');
     this.#agenda.after(durationMs, 'somebody notices the older copy', () => this.#endOlderCopy(this.#chance.is(0.5)));
@@ -244,7 +244,7 @@ export class Authority {
     if (this.#oldSinceMs === undefined || !this.#original) return;
     const { epoch } = this.#store;
     // Whoever was served from a copy that was written to knows it by that, and to him the original is the older one.
-    if (isMeant || this.#isAstray) this.#raiseEpoch();
+    if (isMeant || this.#astrayMs > this.#oldSinceMs) this.#raiseEpoch();
     else {
       this.#store.swap(this.#original);
       this.#troubled();

@@ -79,8 +79,8 @@ export async function withAuthority<T>(
 }
 
 /**
- * A command meets whatever server `databaseUrl` leads to, perhaps an older copy; what it wrote there would be lost with it. Of the file in
- * the data folder the server that is started over it judges.
+ * What a command knows of the store. On PostgreSQL it may have been led to an older copy, where what it takes back would be taken back for
+ * nobody. The embedded file is the one that the server of its folder has, and that server judges it.
  */
 export function memoryOfCommand({ database, dataFolder }: Settings): { memory?: Memory } {
   return database.kind === 'postgres' ? { memory: memoryIn(dataFolder) } : {};

@@ -276,6 +276,29 @@ test('an older copy of the store is told to the operator once, also where no str
   assert.equal(told(), 2);
 });
 
+test('a copy that has come as far as the store, and lacks its newest row, is an older one', async (t) => {
+  const { open, settled, poll } = start(t);
+  await revoke();
+  const stream = await open();
+  await settled();
+  await store.write((tx) => tx.run("UPDATE invalidation SET subject_id = 'of the copy'"));
+  await revoke();
+  poll();
+  await settled();
+  assert.equal(stream.isOver, true);
+  await assert.rejects(open(), /^Error: behind$/);
+  // One that comes into place while it is read, too.
+  const another = start(t);
+  await another.open();
+  const real = another.invalidations.read.bind(another.invalidations);
+  t.mock.method(another.invalidations, 'read', async (...asked: Parameters<typeof real>) => {
+    await store.write((tx) => tx.run("UPDATE invalidation SET subject_id = 'of another copy'"));
+    return real(...asked);
+  });
+  await another.settled();
+  await assert.rejects(another.open(), /^Error: behind$/);
+});
+
 test('whoever comes back over as many rows as are replayed is not cut off, though he reads nothing of it yet', async (t) => {
   const { push, wakeUps, settled } = start(t);
   const { epoch, head } = await new InvalidationLog(store).state();
