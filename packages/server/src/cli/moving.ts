@@ -1,7 +1,7 @@
 /** `countersign export`, `import`, `restore-point`: from the embedded store to PostgreSQL, and what is done once its server was restored. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { masterKeyCheck, settleRestore } from '../admin/admin.ts';
+import { exportMac, masterKeyCheck, settleRestore } from '../admin/admin.ts';
 import type { Settings } from '../config/config.ts';
 import { Sealer } from '../sealing/sealing.ts';
 import {
@@ -81,18 +81,19 @@ async function exportTo(terminal: Terminal, options: ExportWords): Promise<void>
   const settings = settingsOf(terminal);
   requireSameIdentity(settings);
   const { issuer, accessAlgorithm } = settings;
+  const mac = exportMac(new Sealer({ masterKey: existingMasterKey(settings), random: systemRandom }));
   const store = await openDataFolder(settings);
   const progress = progressOn(terminal.stderr);
   try {
     const result = await exportStore({
-      ...{ store, file, clock: systemClock, random: systemRandom, identity: { issuer, accessAlgorithm } },
+      ...{ store, file, mac, clock: systemClock, random: systemRandom, identity: { issuer, accessAlgorithm } },
       onProgress: (rows) => progress.tell(`${rows} rows written`),
     });
     progress.end();
-    const { exportId, rowCount, sha256, resumedAt } = result;
+    const { exportId, rowCount, resumedAt } = result;
     const text = [
       `Exported ${rowCount} rows into ${resolve(file)}.`,
-      pairs({ export: exportId, 'sha-256 of its rows': sha256, 'rows of an earlier try': resumedAt || undefined }),
+      pairs({ export: exportId, 'rows of an earlier try': resumedAt || undefined }),
       'From now on nothing is served from this data folder. Carry the file, and apart from it the master key, to the new home, and run there:',
       `  countersign import ${file}`,
       'The file logs nobody in and forges nothing without the master key. It names users by their addresses: keep it private, and destroy',
@@ -121,12 +122,13 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
   const settings = settingsOf(terminal);
   const { issuer, accessAlgorithm } = settings;
   const masterKey = existingMasterKey(settings);
-  const key = masterKeyCheck(new Sealer({ masterKey, random: systemRandom }));
+  const sealer = new Sealer({ masterKey, random: systemRandom });
+  const key = masterKeyCheck(sealer);
   const store = await openPatiently(settings);
   const progress = progressOn(terminal.stderr);
   try {
     const result = await importStore({
-      ...{ store, file, clock: systemClock },
+      ...{ store, file, mac: exportMac(sealer), clock: systemClock },
       acceptRow: (row) => key.look(row),
       accept({ header }) {
         if (!key.isSeen)
@@ -141,7 +143,11 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
       onProgress: ({ rows, of }) => progress.tell(`${rows} of ${of} rows imported`),
     });
     progress.end();
-    const { rowCount, epoch, resumedAt } = result;
+    const { rowCount, epoch, resumedAt, wasDone } = result;
+    if (wasDone) {
+      const text = `This file was imported already, all ${rowCount} rows of it. Nothing was changed.`;
+      return reply(terminal, options, { text, json: result });
+    }
     const text = [
       `Imported ${rowCount} rows; the store's epoch is now ${epoch}.`,
       ...(resumedAt > 0 ? [pairs({ 'rows of an earlier try': resumedAt })] : []),

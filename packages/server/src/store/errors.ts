@@ -36,6 +36,8 @@ export type StoreRefusalCode =
   | 'store_copied'
   | 'export_not_begun'
   | 'export_completed'
+  | 'export_running'
+  | 'export_given_up'
   | 'export_file_exists'
   | 'export_damaged'
   | 'schema_differs'
