@@ -2,9 +2,9 @@
 /** An old primary, as a node sees it that nobody told: it answers every read, and acknowledges no write. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type Delivery, Rounds } from '../../packages/server/src/push/rounds.ts';
 import { Primary } from '../../packages/server/src/push/primary.ts';
 import { Reader } from '../../packages/server/src/push/reader.ts';
+import { type Delivery, Rounds } from '../../packages/server/src/push/rounds.ts';
 import { InvalidationLog } from '../../packages/server/src/revocation/revocation.ts';
 import { openPostgresStore } from '../../packages/server/src/store/store.ts';
 import { systemClock } from '../../packages/server/src/world/clock.ts';

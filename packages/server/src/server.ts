@@ -93,7 +93,7 @@ export interface AuthorityGiven {
   memory?: Memory;
   /** Of a node beside others: how far its clock is off. Absent: its clock is the only one. */
   clockOffset?: ClockOffset;
-  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  /** What must die in the store is being ended: it is not served from, its fence does not stop this, and no key is made or rotated. */
   isSettling?: boolean;
   /**
    * These settings say from now on whose database this is. Of who alone decides: the one server of a data folder, an operator's command.
@@ -133,7 +133,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   });
   if (!isSettling) await standing.requireGood();
   await buckets.prepare();
-  await keys.prepare({ adopts: adoptsSettings });
+  await keys.prepare({ adopts: adoptsSettings, rotates: !isSettling });
 
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });

@@ -14,11 +14,19 @@ import {
   setRestorePoint,
 } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
+import { ensurePrivateFolder } from '../world/files.ts';
 import { pinoLog } from '../world/log-pino.ts';
 import { systemRandom } from '../world/random.ts';
 import { requireSameIdentity } from './identity.ts';
 import { memoryIn } from './memory.ts';
-import { authorityOver, existingMasterKey, openDataFolder, requirePostgres, settingsOf } from './opening.ts';
+import {
+  authorityOver,
+  existingMasterKey,
+  nodeJournalOf,
+  openDataFolder,
+  requirePostgres,
+  settingsOf,
+} from './opening.ts';
 import { type JsonOption, wholeNumber, withJson } from './options.ts';
 import { pairs, reply } from './output.ts';
 import { progressOn } from './progress.ts';
@@ -39,6 +47,9 @@ interface RestorePointWords extends JsonOption {
 
 /** One writes; what is asked beside it needs a second. */
 const COMMAND_CONNECTIONS = 2;
+
+/** The epoch that follows is the highest whole number which every reader of it holds exactly. */
+const MAX_EPOCH = Number.MAX_SAFE_INTEGER - 1;
 
 /** Statements over whole tables, on which nobody waits: a hundred million rows are updated or counted in this. */
 const LONG_STATEMENT_MS = 60 * 60_000;
@@ -69,7 +80,7 @@ export function movingCommands(program: Command, terminal: Terminal): void {
       '--journal <folder>',
       'the revocation journals of all nodes, each in its folder; without them every grant ends',
     )
-    .option('--above-epoch <number>', 'an epoch that a node or verifier has seen', wholeNumber(1, 999_999_999))
+    .option('--above-epoch <number>', 'an epoch that a node or verifier has seen', wholeNumber(1, MAX_EPOCH))
     .action((options: RestorePointWords) => restorePoint(terminal, options));
 }
 
@@ -167,12 +178,13 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const store = await openPatiently(settings);
   try {
-    const authority = await authorityOver({ settings, store, masterKey, log, isSettling: true });
-    const copyAtMs = (await authority.events.newestAtMs()) ?? 0;
+    const settling = () => authorityOver({ settings, store, masterKey, log, isSettling: true });
+    // A wrong key, or other settings, are found out before the fence goes up: nobody could take it down.
+    await settling();
     const { journal, epoch: journalEpoch } =
       options.journal === undefined
         ? { journal: { kind: 'missing' as const, why: 'none was given' }, epoch: 0 }
-        : journalOfNodes({ folder: options.journal, copyAtMs, nowMs: systemClock.now() });
+        : journalOfNodes(options.journal);
     const aboveEpoch = Math.max(
       journalEpoch,
       memoryIn(settings.dataFolder).read()?.epoch ?? 0,
@@ -180,7 +192,10 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
     );
     const { epoch, settled } = await setRestorePoint({
       ...{ store, clock: systemClock, random: systemRandom, aboveEpoch },
-      settle: (raised) => settleRestore(authority, { store, epoch: raised, journal }),
+      // Composed behind the fence: what it reads of the copy nobody changes any more.
+      async settle(raised) {
+        return settleRestore(await settling(), { store, epoch: raised, journal });
+      },
     });
     const text = [`The restore point is set; the store's epoch is now ${epoch}.`, ...settledLines(settled, journal)];
     const json = { epoch, journal: journal.kind, outcome: settled };
@@ -196,8 +211,9 @@ function openPatiently(settings: Settings): Promise<PostgresStore> {
     settings,
     'An embedded database goes back to a backup with: countersign restore',
   );
+  ensurePrivateFolder(settings.dataFolder);
   return openPostgresStore({
-    ...{ url, caFile, clock: systemClock, journal: { kind: 'none' } },
+    ...{ url, caFile, clock: systemClock, journal: nodeJournalOf(settings) },
     ...{ connections: COMMAND_CONNECTIONS, statementTimeoutMs: LONG_STATEMENT_MS, maxWorkMs: LONG_STATEMENT_MS },
   });
 }

@@ -17,6 +17,7 @@ import {
   openPostgresStore,
   openSqliteStore,
   type PostgresStore,
+  type PostgresStoreOptions,
   type SqliteStore,
 } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
@@ -105,13 +106,15 @@ export function existingMasterKey(settings: Settings): Uint8Array {
 }
 
 export async function openStore(settings: Settings): Promise<OpenStore> {
-  const { database, journalFolder, dataFolder } = settings;
+  const { database } = settings;
   if (database.kind === 'embedded') return openEmbedded(settings);
   const { url, caFile, connections } = database;
-  // Nothing orders the lines of several nodes: each writes a folder of its own.
-  const own = (folder: string) => folderOf(join(folder, nodeNameOf(dataFolder)));
-  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : own(journalFolder);
-  return openPostgresStore({ url, caFile, connections, journal, clock: systemClock });
+  return openPostgresStore({ url, caFile, connections, journal: nodeJournalOf(settings), clock: systemClock });
+}
+
+/** Over PostgreSQL. Nothing orders the lines of several nodes: each writes a folder of its own. */
+export function nodeJournalOf({ journalFolder, dataFolder }: Settings): PostgresStoreOptions['journal'] {
+  return journalFolder === undefined ? { kind: 'none' } : folderOf(join(journalFolder, nodeNameOf(dataFolder)));
 }
 
 /** The embedded store of a data folder that has one, for what is done to its file. @throws CommandRefused */
@@ -180,6 +183,7 @@ export function authorityOver(given: {
   memory?: Memory;
   clockOffset?: ClockOffset;
   node?: string;
+  /** Of a restore, which ends what must die before anybody is served. */
   isSettling?: boolean;
   adoptsSettings?: boolean;
 }): Promise<Authority> {

@@ -137,7 +137,8 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
       ...{ force: options.force ?? false, withoutJournal: !options.journal },
       async settle(copy) {
         // The backup may be from before the server was started with other settings: those of the server hold.
-        const authority = await authorityOver({ settings, store: copy.store, masterKey, log, adoptsSettings: true });
+        const composing = { settings, store: copy.store, masterKey, log };
+        const authority = await authorityOver({ ...composing, adoptsSettings: true, isSettling: true });
         outcome = await settleRestore(authority, copy);
       },
     });

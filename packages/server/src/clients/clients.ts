@@ -23,6 +23,7 @@ import {
   insertClient,
   insertSecret,
   markDisabled,
+  markDisabledAgain,
   markEnabled,
   type StoredClient,
   type StoredSecret,
@@ -178,15 +179,15 @@ export class Clients {
 
   /** Puts a client out of force; what it was issued so far is dead. False if there is no such client. Revocation tells others. */
   async disable(tx: Transaction, id: string): Promise<boolean> {
-    const atMs = this.#clock.now();
-    if (!(await markDisabled(tx, { id, atMs }))) return false;
+    const atMs = await markDisabled(tx, { id, atMs: this.#clock.now() });
+    if (atMs === undefined) return false;
     tx.journal({ kind: 'client_disabled', clientId: id, atMs });
     return true;
   }
 
-  /** The same from a line of the journal, after a restore. */
-  async disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
-    return markDisabled(tx, disabled);
+  /** The same from a line of the journal, after a restore, unless the copy knows that the client was enabled since. */
+  async disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<void> {
+    return markDisabledAgain(tx, disabled);
   }
 
   /** Lets a client work again. What it was issued before stays dead. */

@@ -93,15 +93,16 @@ export class Keys {
   }
 
   /**
-   * Makes the keys that are missing and loads all. `adopts`: the database is this authority's from now on, whatever it was.
+   * Makes the keys that are missing and loads all. `adopts`: the database is this authority's from now on, whatever it was. `rotates: false`:
+   * loads only.
    * @throws SealBroken under a wrong master key: nothing is made over old data
    * @throws StoreRefusal `other_settings` where the database is that of another issuer or access algorithm
    */
-  async prepare({ adopts = false }: { adopts?: boolean } = {}): Promise<void> {
+  async prepare({ adopts = false, rotates = true }: { adopts?: boolean; rotates?: boolean } = {}): Promise<void> {
     await this.reload();
     await requireOwn(this.#store, this.#own, { adopts });
     this.#whose = this.#own;
-    await this.rotate();
+    if (rotates) await this.rotate();
   }
 
   /**

@@ -198,7 +198,7 @@ test('who has not the key can neither change a file nor end one', async (t) => {
 });
 
 test('a file of something else is left alone', async (t) => {
-  const { file, run, store } = setup(t);
+  const { file, folder, run, store } = setup(t);
   for (const text of ['a torn line', 'something\nelse\n']) {
     writeFileSync(file, text);
     await assert.rejects(run(), (error: Error & { code?: string }) =>
@@ -209,6 +209,10 @@ test('a file of something else is left alone', async (t) => {
   }
   rmSync(file);
   await run();
+  const other = join(folder, 'other.jsonl');
+  writeFileSync(other, '{"kind":"countersign-export"');
+  await assert.rejects(run(other), { code: 'export_file_exists' });
+  assert.equal(readFileSync(other, 'utf8'), '{"kind":"countersign-export"');
   await abandonExport({ store, wasNeverImported: true });
   await assert.rejects(run(), { code: 'export_file_exists' });
 });

@@ -41,22 +41,12 @@ export type Replayable =
   | Extract<JournalSince, { kind: 'missing' }>;
 
 /**
- * That a user or a client was disabled is left out where it is older than the newest thing a copy holds by this much: the copy has it, and
- * doing it again would disable whoever was enabled since. It covers the clocks of nodes, which differ by seconds, and a commit that took
- * long. What became of a grant is final, harms nobody when it is done twice, and is never left out: no clock decides about it.
+ * The journals of all nodes, each in a folder of its own within `folder`: every entry of them, in no order between nodes. None is left out
+ * for its age: the clocks that dated it and what the copy holds are not one. Doing again what a copy has already changes nothing. Throws
+ * `StoreRefusal` `journal_damaged` where there is none, or a segment is missing between others; that a node's folder is missing, or its
+ * newest segment, cannot be seen.
  */
-const REPLAY_MARGIN_MS = 60 * 60 * 1_000;
-
-/**
- * The journals of all nodes, each in a folder of its own within `folder`. `copyAtMs`: when the newest thing happened that the restored
- * database holds, by the clock of the node that wrote it; one that was ahead makes it no later than `nowMs`. Throws `StoreRefusal` `journal_damaged` where there is none, or a segment is missing between others; that a node's folder
- * is missing, or its newest segment, cannot be seen.
- */
-export function journalOfNodes(options: { folder: string; copyAtMs: number; nowMs: number }): {
-  epoch: number;
-  journal: Replayable;
-} {
-  const { folder, copyAtMs, nowMs } = options;
+export function journalOfNodes(folder: string): { epoch: number; journal: Replayable } {
   const nodes = existsSync(folder)
     ? readdirSync(folder, { withFileTypes: true })
         .filter((entry) => entry.isDirectory())
@@ -75,13 +65,8 @@ export function journalOfNodes(options: { folder: string; copyAtMs: number; nowM
         'point without the journals, which ends every grant.',
     );
   }
-  const fromMs = Math.min(copyAtMs, nowMs) - REPLAY_MARGIN_MS;
   async function* entries(): AsyncGenerator<JournalEntry> {
-    for (const { path } of nodes) {
-      for await (const entry of readJournal({ folder: path, fromSegment: 0 })) {
-        if (isOfGrant(entry) || entry.atMs >= fromMs) yield entry;
-      }
-    }
+    for (const { path } of nodes) yield* readJournal({ folder: path, fromSegment: 0 });
   }
   const epoch = Math.max(...nodes.map(({ path }) => journalEpoch(path)));
   return { epoch, journal: { kind: 'complete', entries } };
