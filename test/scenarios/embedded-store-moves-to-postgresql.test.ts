@@ -137,6 +137,22 @@ test('an export that was broken off is gone on with, or given up', async (t) => 
   assert.equal((await here.refresh(client, tokens.refresh_token)).status, 200);
 });
 
+test('a folder that moved away is not brought back by a restore', async (t) => {
+  const here = await Installation.make();
+  t.after(() => here.remove());
+  assert.equal((await here.run(['migrate'])).code, 0);
+  const backup = join(here.root, 'backup');
+  assert.equal((await here.run(['backup', backup])).code, 0);
+  assert.equal((await here.run(wordsOf(EXPORT))).code, 0);
+  const words = ['restore', backup, '--force'];
+  const refused = await here.run(words);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /may be served from its new home.*--never-imported/s);
+  assert.match((await here.run(wordsOf(EXPORT))).stdout, /Exported/, 'nothing was changed');
+  assert.equal((await here.run([...words, '--never-imported'])).code, 0);
+  assert.equal((await here.run(['user', 'add', 'ada@example.com'])).code, 0);
+});
+
 test('each command says which engine it is for', async (t) => {
   const here = await Installation.make();
   t.after(() => here.remove());

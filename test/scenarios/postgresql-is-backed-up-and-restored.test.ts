@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createVerifier } from '@countersign/verifier';
@@ -117,7 +117,7 @@ test('an older base backup: nodes stop by themselves, and after a restore point 
 test('without journals a restore point ends every grant, and a node that was stopped starts on no older copy', {
   skip: WITHOUT_CLUSTER,
 }, async (t) => {
-  const scene = await setUp(t);
+  const scene = await setUp(t, { COUNTERSIGN_JOURNAL_FOLDER: 'journals' });
   const { here, server, client, backUp, putBack } = scene;
   const kept = await here.obtainTokens(await here.logIn('ada@example.com'), client);
   backUp();
@@ -130,6 +130,12 @@ test('without journals a restore point ends every grant, and a node that was sto
   const point = await here.run(wordsOf(WITHOUT_JOURNALS));
   assert.equal(point.code, 0, point.stderr);
   assert.match(point.stdout, /Grants all ended \(1\)/);
+  const journals = join(here.root, 'journals');
+  const lines = readdirSync(journals, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(journals, name), 'utf8').split('\n'));
+  const ends = lines.filter((line) => line.includes('"grant_ended"') && line.includes('"reason":"restore"'));
+  assert.equal(ends.length, 1, 'a later restore of the same base backup does not bring it back');
   await here.start();
   assert.equal((await here.refresh(client, String(newest.body.refresh_token))).body.error, 'invalid_grant');
   const anew = await here.obtainTokens(await here.logIn('ada@example.com'), client);

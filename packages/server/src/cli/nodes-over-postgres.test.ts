@@ -179,6 +179,14 @@ test('the command line works on PostgreSQL, plans before it changes, and leaves 
   assert.equal(embedded.code, 1);
   assert.match(embedded.stderr, /for PostgreSQL.*restart it/);
 
+  const otherKey = { COUNTERSIGN_MASTER_KEY: Buffer.from(systemRandom.bytes(32)).toString('base64') };
+  assert.match((await ran('restore-point', otherKey)).stderr, /sealed under another master key.*Nothing was changed/s);
+  assert.equal((await ran('client list')).code, 0, 'no fence was left behind');
+  const highest = Number.MAX_SAFE_INTEGER;
+  assert.match((await ran(`restore-point --above-epoch ${highest}`)).stderr, /It must be a whole number/);
+  const point = await ran(`restore-point --json --above-epoch ${highest - 1}`);
+  assert.equal(JSON.parse(point.stdout).epoch, highest);
+
   const away = new URL(databaseUrl);
   away.port = '1';
   away.password = 'hunter2';

@@ -72,10 +72,6 @@ export function journalOfNodes(folder: string): { epoch: number; journal: Replay
   return { epoch, journal: { kind: 'complete', entries } };
 }
 
-function isOfGrant({ kind }: JournalEntry): boolean {
-  return kind === 'grant_ended' || kind === 'grant_rotated';
-}
-
 /** The highest epoch that any segment was begun in; 0 when there is none. Outlives a lost database. */
 export function journalEpoch(folder: string): number {
   if (!existsSync(folder)) return 0;
