@@ -251,8 +251,9 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       },
     }),
   );
-  app.use(requireStanding(standing)); // for all that follow
+  app.use(requireStanding(standing, { isByHeart: true })); // for all that follow
   app.route('/', discoveryRoutes({ keys, issuer }));
+  app.use(requireStanding(standing)); // and from here on
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
   app.route('/', forwardAuthRoutes({ forwardAuth: authority.forwardAuth }));

@@ -1,15 +1,25 @@
 import type { MiddlewareHandler } from 'hono';
 import { type HttpEnv, HttpRefusal } from '../http/http.ts';
+import { StoreUnavailable } from '../store/store.ts';
 import type { Standing, Trouble } from './standing.ts';
 
 /** Somebody has to act before this changes; a client that asks again sooner gains nothing. */
 const RETRY_SECONDS = 30;
 
-/** Lets a request pass to the routes behind it only while the store may be served from. */
-export function requireStanding(standing: Pick<Standing, 'trouble'>): MiddlewareHandler<HttpEnv> {
+/**
+ * Lets a request pass to the routes behind it only while the store may be served from. `isByHeart`: these routes read nothing of it, and
+ * answer also while it is away.
+ */
+export function requireStanding(
+  standing: Pick<Standing, 'trouble'>,
+  { isByHeart = false } = {},
+): MiddlewareHandler<HttpEnv> {
   return async (_, next) => {
     const trouble = await standing.trouble();
-    if (trouble) throw refusalOf(trouble);
+    if (trouble === 'away') {
+      // A node reads over several connections: one may answer, from an older copy perhaps, that nobody has looked at.
+      if (!isByHeart) throw new StoreUnavailable('Answering: the store could not be looked at for a second.');
+    } else if (trouble) throw refusalOf(trouble);
     await next();
   };
 }

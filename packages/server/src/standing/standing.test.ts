@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Landmark, LogState } from '../revocation/revocation.ts';
+import { StoreUnavailable } from '../store/store.ts';
 import { openStore } from '../testing/testing.ts';
 import { requireStanding } from './routes.ts';
 import { LOOK_MS, MAX_LOOK_AGE_MS, type Memory, type Seen, Standing } from './standing.ts';
@@ -19,12 +20,16 @@ async function setup(t: TestContext, remembered?: Seen) {
   const epochs: number[] = [];
   let nowMs = 0;
   let isAway = false;
+  let looks = 0;
+  let silence: Promise<void> | undefined;
   const memory: Memory = { read: () => remembered, write: (seen) => void written.push(seen) };
   const note = (message: string) => void lines.push(message);
   const standing = new Standing({
     ...{ store, memory },
     invalidations: {
       state: async (landmark) => {
+        looks += 1;
+        await silence;
         if (isAway) throw new Error('away');
         asked.push(landmark);
         return { ...log, newest: rowAt(log.head) };
@@ -47,6 +52,13 @@ async function setup(t: TestContext, remembered?: Seen) {
     ...{ standing, log, written, lines, epochs, fence, asked },
     pass: (ms: number) => {
       nowMs += ms;
+    },
+    looks: () => looks,
+    /** Until the result is called. */
+    fallSilent: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      silence = promise;
+      return resolve;
     },
     goAway: (away: boolean) => {
       isAway = away;
@@ -164,16 +176,36 @@ test('a fence is seen, by whatever name, and a raised epoch behind it is not tak
   assert.deepEqual(epochs, [6]);
 });
 
-test('after a pause nothing is answered before a new look, and a store that is away decides nothing', async (t) => {
-  const { standing, fence, pass, goAway } = await setup(t);
+test('after a pause nothing is answered before a new look, and where it fails not at all', async (t) => {
+  const { standing, fence, pass, goAway, looks } = await setup(t);
   await standing.requireGood();
   await fence('leaving');
   assert.equal(await standing.trouble(), undefined, 'the last look is fresh');
   pass(MAX_LOOK_AGE_MS + 1);
   goAway(true);
-  assert.equal(await standing.trouble(), undefined);
+  const before = looks();
+  assert.equal(await standing.trouble(), 'away');
+  assert.equal(await standing.trouble(), 'away');
+  assert.equal(looks(), before + 1, 'nobody waits for a store that was away just now');
   goAway(false);
+  await standing.look();
   assert.equal(await standing.trouble(), 'leaving');
+  goAway(true);
+  pass(MAX_LOOK_AGE_MS + 1);
+  assert.equal(await standing.trouble(), 'leaving', 'what was wrong stays so until a look says otherwise');
+  goAway(false);
+  pass(MAX_LOOK_AGE_MS + 1);
+  await fence(undefined);
+  assert.equal(await standing.trouble(), undefined, 'also where no timer looks');
+});
+
+test('a store that is silent is waited for, but not for ever', async (t) => {
+  const { standing, pass, fallSilent } = await setup(t);
+  await standing.requireGood();
+  pass(MAX_LOOK_AGE_MS + 1);
+  const speak = fallSilent();
+  assert.equal(await standing.trouble(), 'away');
+  speak();
 });
 
 test('a request is refused by what is wrong, and passes where nothing is', async () => {
@@ -188,10 +220,14 @@ test('a request is refused by what is wrong, and passes where nothing is', async
     const middleware = requireStanding({ trouble: async () => trouble as 'behind' });
     await assert.rejects(async () => middleware({} as never, async () => assert.fail()), { code, status: 503 });
   }
-  let isPassed = false;
+  let passed = 0;
   const pass = async () => {
-    isPassed = true;
+    passed += 1;
   };
   await requireStanding({ trouble: async () => undefined })({} as never, pass);
-  assert.ok(isPassed);
+  assert.equal(passed, 1);
+  const away = { trouble: async () => 'away' as const };
+  await assert.rejects(async () => requireStanding(away)({} as never, pass), StoreUnavailable);
+  await requireStanding(away, { isByHeart: true })({} as never, pass);
+  assert.equal(passed, 2);
 });

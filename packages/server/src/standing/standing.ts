@@ -29,7 +29,7 @@ export const LOOK_MS = 200;
  * `FENCE_NOTICE_MS` of the store is twice as long.
  */
 export const MAX_LOOK_AGE_MS = 1_000;
-/** A request waits so long for a look at a store that is away; then what it reads itself has to tell. */
+/** A request waits so long for a look at a store that is silent. */
 const LOOK_WAIT_MS = 1_000;
 /** How often what was seen is written down: a sync of the disk. What came since is forgotten in a crash, and only then. */
 const REMEMBER_MS = 5_000;
@@ -69,6 +69,7 @@ export class Standing {
   #trouble: Trouble | undefined;
   #doubt: Doubt | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
+  #missedMs = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
   #isStarted = false;
 
@@ -117,17 +118,25 @@ export class Standing {
     return this.#trouble === undefined;
   }
 
-  /** Why a request must not be answered; undefined: it may. */
-  async trouble(): Promise<Trouble | undefined> {
-    if (this.#stopwatch.monotonicMs() - this.#lookedMs <= MAX_LOOK_AGE_MS) return this.#trouble;
+  /** Why a request must not be answered; undefined: it may. `away`: nobody can tell, so only what a node knows by heart may be. */
+  async trouble(): Promise<Trouble | 'away' | undefined> {
+    if (!this.#isFresh(this.#lookedMs) && !this.#isFresh(this.#missedMs)) await this.#lookOrMiss();
+    return this.#isFresh(this.#lookedMs) ? this.#trouble : (this.#trouble ?? 'away');
+  }
+
+  /** Once a look was missed nobody waits for another one: the timer takes it, and finds the store when it is back. */
+  async #lookOrMiss(): Promise<void> {
     let cancel = (): void => {};
     const waited = new Promise<void>((resolve) => {
       cancel = afterMs(LOOK_WAIT_MS, resolve);
     });
-    // A look that fails says nothing: without its store a node answers only what it knows by heart.
     await Promise.race([this.look().catch(() => {}), waited]);
     cancel();
-    return this.#trouble;
+    if (!this.#isFresh(this.#lookedMs)) this.#missedMs = this.#stopwatch.monotonicMs();
+  }
+
+  #isFresh(atMs: number): boolean {
+    return this.#stopwatch.monotonicMs() - atMs <= MAX_LOOK_AGE_MS;
   }
 
   /** Looks now, or shares a look that is about to begin. Rejects while the store is away. */
