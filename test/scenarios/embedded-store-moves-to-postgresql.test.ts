@@ -5,14 +5,16 @@ import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
-import { dropScratchDatabase, makeScratchDatabase } from '@countersign/server';
 import { createVerifier } from '@countersign/verifier';
+import pg from 'pg';
 import { Installation, pause } from './command-line.ts';
 import { documentedBlocks, wordsOf } from './documented.ts';
+import { adapted } from './postgres-cluster.ts';
 
 const PAGE = 'moving-to-postgresql.md';
 const FILE = 'countersign-export.jsonl';
 /** The page's own words; each must be there. */
+const [DATABASE = ''] = documentedBlocks(PAGE, '1. Make a database', 'sql');
 const [EXPORT = '', ABANDON = ''] = documentedBlocks(PAGE, '2. Export');
 const [IMPORT = ''] = documentedBlocks(PAGE, '3. Import');
 const [START = ''] = documentedBlocks(PAGE, '4. Serve');
@@ -24,13 +26,31 @@ const SERVER = {
 /** A push takes milliseconds; a machine that is busy, longer. */
 const PUSHED_WITHIN_MS = 8_000;
 
+/** A database as the page makes it, under a name of this run, and its URL as the page's role. */
+async function newDatabase(t: TestContext): Promise<string> {
+  const name = `countersign_test_${Date.now()}_${SERVER.run}_${randomBytes(4).toString('hex')}`;
+  const atServer = async (statements: readonly string[]) => {
+    const client = new pg.Client({ connectionString: SERVER.url });
+    await client.connect();
+    try {
+      for (const statement of statements) await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  const password = randomBytes(16).toString('hex');
+  const changes = { 'ROLE countersign': `ROLE ${name}`, 'DATABASE countersign': `DATABASE ${name}` };
+  const made = adapted(DATABASE, { ...changes, 'OWNER countersign': `OWNER ${name}`, '…': password });
+  t.after(() => atServer([`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`, `DROP ROLE IF EXISTS ${name}`]));
+  await atServer(made.split(/;$/m).filter((statement) => statement.trim() !== ''));
+  return Object.assign(new URL(SERVER.url), { pathname: `/${name}`, username: name, password }).href;
+}
+
 /** A new machine under the same name, with the old one's master key and certificate, and an empty database. */
 async function newHome(t: TestContext, old: Installation): Promise<Installation> {
   const there = old.elsewhere();
   t.after(() => there.remove());
-  const url = await makeScratchDatabase(SERVER, { isEmpty: true });
-  t.after(() => dropScratchDatabase(SERVER, url));
-  there.environment = { COUNTERSIGN_DATABASE_URL: url };
+  there.environment = { COUNTERSIGN_DATABASE_URL: await newDatabase(t) };
   mkdirSync(there.dataFolder, { mode: 0o700 });
   cpSync(join(old.dataFolder, 'master.key'), join(there.dataFolder, 'master.key'));
   cpSync(join(old.dataFolder, 'tls'), join(there.dataFolder, 'tls'), { recursive: true });
