@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -31,6 +31,12 @@ test('a command with another issuer, algorithm or journal than the server of its
   rememberIdentity({ ...server, journalFolder: undefined });
   assert.throws(() => requireSameIdentity(server), { code: 'other_settings' }, 'nor beside a server that writes none');
   requireSameIdentity({ ...server, journalFolder: undefined });
+
+  rememberIdentity({ ...server, journalFolder: join(dataFolder, 'journal') });
+  const moved = `${dataFolder}-moved`;
+  renameSync(dataFolder, moved);
+  requireSameIdentity({ ...server, dataFolder: moved, journalFolder: join(moved, 'journal') });
+  renameSync(moved, dataFolder);
 
   const file = join(dataFolder, 'authority.json');
   const { journalFolder: _, ...older } = JSON.parse(readFileSync(file, 'utf8'));

@@ -5,7 +5,7 @@
  * anything: also where a release before this one made the database, which does not say whose it is (keys/whose.ts). Of nodes over PostgreSQL
  * none decides by its start, so there only the database says it; of the journal each node says it for itself.
  */
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Settings } from '../config/config.ts';
 import { readText, writePrivateFile } from '../world/files.ts';
 import { CommandRefused } from './refusals.ts';
@@ -14,11 +14,19 @@ const FILE = 'authority.json';
 
 type Identity = Pick<Settings, 'issuer' | 'accessAlgorithm' | 'journalFolder' | 'dataFolder' | 'database'>;
 
-/** What must be the same. Of the journal, where one is set: the default moves with the data folder. */
+/** What must be the same. */
 function comparedOf(settings: Identity): Readonly<Record<string, string | null>> {
-  const { issuer, accessAlgorithm, journalFolder, database } = settings;
-  const journal = { journalFolder: journalFolder === undefined ? null : resolve(journalFolder) };
+  const { issuer, accessAlgorithm, database } = settings;
+  const journal = { journalFolder: journalOf(settings) };
   return database.kind === 'postgres' ? journal : { issuer, accessAlgorithm, ...journal };
+}
+
+/** One within the data folder is named from there, for it moves with it. */
+function journalOf({ journalFolder, dataFolder }: Identity): string | null {
+  if (journalFolder === undefined) return null;
+  const within = relative(dataFolder, journalFolder);
+  const isOutside = within === '' || within.split(sep)[0] === '..' || isAbsolute(within);
+  return isOutside ? resolve(journalFolder) : within;
 }
 
 /** Notes, at each start of the server, what it runs as: its settings decide. */
