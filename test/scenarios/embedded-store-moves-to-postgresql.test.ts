@@ -1,3 +1,4 @@
+// Once: it begins on the one and ends on the other.
 // Needs PostgreSQL: the story moves there.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

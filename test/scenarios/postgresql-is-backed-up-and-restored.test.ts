@@ -1,3 +1,4 @@
+// Once: it has servers of PostgreSQL of its own.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
