@@ -2,8 +2,9 @@
  * `npm test [-- part-of-a-path …]`: finds the tests, says what this machine lacks for them, runs them side by side, and names
  * the slowest files. Exits 1 if a test failed or none was found.
  *
- * Files that open a store run twice: on SQLite, and on PostgreSQL where there is one (`TEST_DATABASE_URL`, else this machine's). A file
- * that is about SQLite itself, or mocks what the driver needs, says so in a line `// Only on SQLite: why`.
+ * Files that open a store run twice: on SQLite, and on PostgreSQL. That is the server that `TEST_DATABASE_URL` names, else one of the run's
+ * own where its programs are installed, else the one that answers on this machine. A file that is about SQLite itself says so in a line
+ * `// Only on SQLite: why`.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { dropScratchDatabases } from '../packages/server/src/store/store.ts';
 import { CHROMIUM } from '../test/browser/chromium.ts';
+import { PrivatePostgres } from '../test/cluster/private-postgres.ts';
 import { FAKETIME_LIBRARY } from '../test/coherence/faketime.ts';
 import { NGINX } from '../test/scenarios/nginx.ts';
 import { POSTGRES_PROGRAMS } from '../test/scenarios/postgres-cluster.ts';
@@ -55,22 +57,38 @@ const NEEDS = [
   {
     what: 'PostgreSQL',
     present: () => hasDatabase,
-    without: 'the store is tested on SQLite only (start one on 127.0.0.1:5432, or name one by TEST_DATABASE_URL)',
+    without: 'the store is tested on SQLite only (apt-get install postgresql, or name a server by TEST_DATABASE_URL)',
   },
 ];
 
-/** How a test opens a store of the engine that the run asks for. */
-const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp)\(/;
+/** How a test opens a store of the engine that the run asks for: by one of these, or by what is made of them. */
+const OPENS_STORE =
+  /\b(?:startTestServer|openTestStore|openStore|openAuthority|openScene)\(|from '\.\/testing\/setup\.ts'/;
 /** Those of them that say that they run on one engine only. */
 const ONLY_ON_SQLITE = /^\/\/ Only on SQLite: \S/m;
 /** Whose tests are of the store through its contract, and so of both engines. */
 const ON_BOTH_ENGINES = /^(?:packages\/server\/src|test\/(?:scenarios|attacks|conformance|leaks))\//;
-/** Where PostgreSQL is looked for. */
-const DATABASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
+/** Where PostgreSQL is looked for when neither a server is named nor its programs are here. */
+const LOCAL_DATABASE_URL = 'postgres://postgres@127.0.0.1:5432/postgres';
+/**
+ * Of a server that ends with the run. The nodes ask it for durability as they do in production, but it does not wait for the disk: no test
+ * takes its power away (those that do so start their own, test/cluster/private-postgres.ts), and the run takes half of the time.
+ */
+const NOTHING_TO_KEEP = [
+  'fsync = off',
+  'full_page_writes = off',
+  // Every file that runs at the same time opens some stores of eight connections each.
+  'max_connections = 400',
+  // A checkpoint at the pace of a server that runs for days would only write what is thrown away.
+  "checkpoint_timeout = '1h'",
+  "max_wal_size = '4GB'",
+];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-const hasDatabase = await answers(DATABASE_URL);
+const givenDatabaseUrl =
+  process.env.TEST_DATABASE_URL ?? (POSTGRES_PROGRAMS === undefined ? LOCAL_DATABASE_URL : undefined);
+const hasDatabase = givenDatabaseUrl === undefined || (await answers(givenDatabaseUrl));
 
 const wanted = process.argv.slice(2);
 const files = globSync(['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'])
@@ -96,6 +114,10 @@ if (!process.env.NODE_OPTIONS?.includes(condition)) {
 // Names the databases of this run, so that its end can drop what its tests left.
 process.env.COUNTERSIGN_TEST_RUN = `r${Date.now().toString(36)}`;
 
+const ownServer =
+  givenDatabaseUrl === undefined ? await PrivatePostgres.make({ settings: NOTHING_TO_KEEP }) : undefined;
+if (ownServer) process.env.TEST_DATABASE_URL = ownServer.urlOf('postgres');
+
 process.exitCode = 1; // until the runner says otherwise: a run that breaks off is not a good one
 const times: { file: string; ms: number }[] = [];
 const startedMs = performance.now();
@@ -107,19 +129,26 @@ if (hasDatabase) {
   });
   console.log(`\n${onBoth.length} of these files again, on PostgreSQL:`);
   passed.push(await runOn('postgres', onBoth));
-  await dropScratchDatabases({ url: DATABASE_URL, run: process.env.COUNTERSIGN_TEST_RUN });
+}
+if (ownServer) await ownServer.drop();
+else if (givenDatabaseUrl !== undefined && hasDatabase) {
+  await dropScratchDatabases({ url: givenDatabaseUrl, run: process.env.COUNTERSIGN_TEST_RUN });
 }
 finish(passed.every(Boolean), performance.now() - startedMs);
 
 function runOn(engine: 'sqlite' | 'postgres', paths: string[]): Promise<boolean> {
   if (paths.length === 0) return Promise.resolve(true);
   process.env.COUNTERSIGN_TEST_ENGINE = engine;
+  const startedMs = performance.now();
   const suffix = engine === 'postgres' ? ' (PostgreSQL)' : '';
   return new Promise((resolve) => {
     const results = run({ files: paths, concurrency: availableParallelism(), timeout: TIMEOUT_MS });
     results.on('test:summary', ({ file, duration_ms: ms, success }) => {
       if (file !== undefined) times.push({ file: relative(root, file) + suffix, ms });
-      else resolve(success);
+      else {
+        console.log(`${paths.length} files on ${engine} in ${seconds(performance.now() - startedMs)}`);
+        resolve(success);
+      }
     });
     results.compose(spec).pipe(process.stdout, { end: false });
   });
