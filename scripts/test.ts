@@ -2,20 +2,22 @@
  * `npm test [-- part-of-a-path …]`: finds the tests, says what this machine lacks for them, runs them side by side, and names
  * the slowest files. Exits 1 if a test failed or none was found.
  *
- * Files that open a store, or start the server as a process, run twice: on SQLite, and on PostgreSQL where there is one
- * (`TEST_DATABASE_URL`, else this machine's). A file that is about SQLite itself, or mocks what the driver needs, says so in a line
- * `// Only on SQLite: why`; one that is about the way between engines, or has servers of its own, in a line `// Once: why`.
+ * Files that open a store, or start the server as a process, run twice: on SQLite, and on PostgreSQL. That is the server that
+ * `TEST_DATABASE_URL` names, else one of the run's own where its programs are installed, else the one that answers on this machine. A file
+ * that is about SQLite itself, or mocks what the driver needs, says so in a line `// Only on SQLite: why`; one that is about the way
+ * between engines, or has servers of its own, in a line `// Once: why`.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { dropScratchDatabases } from '../packages/server/src/store/store.ts';
 import { CHROMIUM } from '../test/browser/chromium.ts';
+import { PrivatePostgres } from '../test/cluster/private-postgres.ts';
 import { FAKETIME_LIBRARY } from '../test/coherence/faketime.ts';
 import { NGINX } from '../test/scenarios/nginx.ts';
 import { POSTGRES_PROGRAMS } from '../test/scenarios/postgres-cluster.ts';
@@ -51,13 +53,12 @@ const NEEDS = [
   {
     what: 'the programs of PostgreSQL',
     present: () => POSTGRES_PROGRAMS !== undefined,
-    without:
-      'no database server is backed up and put back, and no node is killed or cut off (apt-get install postgresql)',
+    without: 'no database server is backed up and put back (apt-get install postgresql)',
   },
   {
     what: 'PostgreSQL',
     present: () => hasDatabase,
-    without: 'the store is tested on SQLite only (start one on 127.0.0.1:5432, or name one by TEST_DATABASE_URL)',
+    without: 'the store is tested on SQLite only (apt-get install postgresql, or name a server by TEST_DATABASE_URL)',
   },
   {
     what: 'NATS',
@@ -69,20 +70,36 @@ const NEEDS = [
 /** Files that can do nothing without some of these say so: `// Needs PostgreSQL and NATS: why`. Others skip what they cannot test. */
 const NEEDED = /^\/\/ Needs (.+?): \S/m;
 
-/** How a test opens a store of the engine that the run asks for, or starts a server. */
-const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp|Installation\.\w+)\(/;
+/** How a test opens a store of the engine that the run asks for, or starts a server: by one of these, or by what is made of them. */
+const OPENS_STORE =
+  /\b(?:startTestServer|openTestStore|openStore|openAuthority|openScene|Installation\.\w+)\(|from '\.\/testing\/setup\.ts'/;
 /** Those of them that say that they run once, and why. */
 const RUNS_ONCE = /^\/\/ (?:Only on SQLite|Once): (\S.*)$/m;
 /** Whose tests are of the store through its contract, and so of both engines. */
 const ON_BOTH_ENGINES = /^(?:packages\/server\/src|test\/(?:scenarios|attacks|conformance|leaks))\//;
-/** Where PostgreSQL is looked for. */
-const DATABASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
-/** And NATS. */
+/** Where PostgreSQL is looked for when neither a server is named nor its programs are here. */
+const LOCAL_DATABASE_URL = 'postgres://postgres@127.0.0.1:5432/postgres';
+/** Where NATS is looked for. */
 const BUS_URL = process.env.TEST_NATS_URL ?? 'nats://127.0.0.1:4222';
+/**
+ * Of a server that ends with the run. The nodes ask it for durability as they do in production, but it does not wait for the disk: no test
+ * takes its power away (those that do so start their own, test/cluster/private-postgres.ts), and the run takes half of the time.
+ */
+const NOTHING_TO_KEEP = [
+  'fsync = off',
+  'full_page_writes = off',
+  // Every file that runs at the same time opens some stores of eight connections each.
+  'max_connections = 400',
+  // A checkpoint at the pace of a server that runs for days would only write what is thrown away.
+  "checkpoint_timeout = '1h'",
+  "max_wal_size = '4GB'",
+];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-const hasDatabase = await answers(DATABASE_URL, 5432);
+const givenDatabaseUrl =
+  process.env.TEST_DATABASE_URL ?? (POSTGRES_PROGRAMS === undefined ? LOCAL_DATABASE_URL : undefined);
+const hasDatabase = givenDatabaseUrl === undefined || (await answers(givenDatabaseUrl, 5432));
 const hasBus = await answers(BUS_URL, 4222);
 
 const wanted = process.argv.slice(2);
@@ -112,8 +129,15 @@ if (!process.env.NODE_OPTIONS?.includes(condition)) {
   process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${condition}`.trim();
 }
 
+// Every file is a process of its own, and a third of what a short one takes is reading the same sources again.
+process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.cache/countersign-tests');
+
 // Names the databases of this run, so that its end can drop what its tests left.
 process.env.COUNTERSIGN_TEST_RUN = `r${Date.now().toString(36)}`;
+
+const ownServer =
+  givenDatabaseUrl === undefined ? await PrivatePostgres.make({ settings: NOTHING_TO_KEEP }) : undefined;
+if (ownServer) process.env.TEST_DATABASE_URL = ownServer.urlOf('postgres');
 
 process.exitCode = 1; // until the runner says otherwise: a run that breaks off is not a good one
 const times: { file: string; ms: number }[] = [];
@@ -129,19 +153,26 @@ if (hasDatabase) {
   });
   console.log(`\n${onBoth.length} of these files again, on PostgreSQL:`);
   passed.push(await runOn('postgres', onBoth));
-  await dropScratchDatabases({ url: DATABASE_URL, run: process.env.COUNTERSIGN_TEST_RUN });
+}
+if (ownServer) await ownServer.drop();
+else if (givenDatabaseUrl !== undefined && hasDatabase) {
+  await dropScratchDatabases({ url: givenDatabaseUrl, run: process.env.COUNTERSIGN_TEST_RUN });
 }
 finish(passed.every(Boolean), performance.now() - startedMs);
 
 function runOn(engine: 'sqlite' | 'postgres', paths: string[]): Promise<boolean> {
   if (paths.length === 0) return Promise.resolve(true);
   process.env.COUNTERSIGN_TEST_ENGINE = engine;
+  const startedMs = performance.now();
   const suffix = engine === 'postgres' ? ' (PostgreSQL)' : '';
   return new Promise((resolve) => {
     const results = run({ files: paths, concurrency: availableParallelism(), timeout: TIMEOUT_MS });
     results.on('test:summary', ({ file, duration_ms: ms, success }) => {
       if (file !== undefined) times.push({ file: relative(root, file) + suffix, ms });
-      else resolve(success);
+      else {
+        console.log(`${paths.length} files on ${engine} in ${seconds(performance.now() - startedMs)}`);
+        resolve(success);
+      }
     });
     results.compose(spec).pipe(process.stdout, { end: false });
   });

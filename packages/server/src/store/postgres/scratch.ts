@@ -4,7 +4,7 @@
  * server in production is left alone: only databases with these names are dropped.
  *
  *     countersign_test_<made at, ms>_<run>_<chance>     a test's own
- *     countersign_test_<made at, ms>_<run>_<chance>_free   emptied, for whoever gives it its own name back
+ *     countersign_test_<made at, ms>_<run>_<chance>_free   emptied, for whoever gives it a name of his own
  *     countersign_template_<digest of the migrations>   whole whenever it has this name
  */
 import pg from 'pg';
@@ -20,6 +20,7 @@ import { openPostgresStore, type PostgresStore } from './postgres.ts';
 
 const OWN = /^countersign_test_(\d+)_([a-z0-9]+)_/;
 const FREE = '_free';
+const NO_SUCH_DATABASE = '3D000';
 
 /** No run of tests takes so long: what is older was left by one that broke off. */
 const STALE_MS = 60 * 60_000;
@@ -88,29 +89,35 @@ export async function openScratchStore(given: {
   };
 }
 
-/** Whoever opened a store over it is done with it. */
+/** Whoever opened a store over it is done with it. Said twice, it is nobody's any more. */
 export async function leaveScratchDatabase(server: ScratchServer, url: string): Promise<void> {
   if (server.run === undefined) return dropScratchDatabase(server, url);
   const name = ownName(url);
-  await at(url, (client) => client.query(EMPTY));
+  try {
+    await at(url, (client) => client.query(EMPTY));
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === NO_SUCH_DATABASE) return;
+    throw error;
+  }
   await at(server.url, (client) => client.query(`ALTER DATABASE ${name} RENAME TO ${name}${FREE}`));
 }
 
-/** The URL of one that somebody left, if there is one and nobody else was quicker. */
+/** The URL of one that somebody left, if there is one. Under a new name: whoever left it may still know it by the old one. */
 async function freeDatabase(server: ScratchServer): Promise<string | undefined> {
   if (server.run === undefined) return undefined;
   return at(server.url, async (client) => {
-    const mine = `countersign_test_%_${server.run}_%${FREE}`.replaceAll('_', '\\_');
+    const free = `countersign\\_test\\_%\\_${server.run}\\_%\\${FREE}`;
     const { rows } = await client.query<{ datname: string }>('SELECT datname FROM pg_database WHERE datname LIKE $1', [
-      mine,
+      free,
     ]);
     for (const { datname } of rows) {
-      const name = datname.slice(0, -FREE.length);
-      const isTaken = await client.query(`ALTER DATABASE ${datname} RENAME TO ${name}`).then(
-        () => true,
-        () => false,
-      );
-      if (isTaken) return urlOf(server, name);
+      const name = newName(server);
+      try {
+        await client.query(`ALTER DATABASE ${datname} RENAME TO ${name}`);
+        return urlOf(server, name);
+      } catch {
+        // Somebody else was quicker.
+      }
     }
     return undefined;
   });
@@ -118,8 +125,7 @@ async function freeDatabase(server: ScratchServer): Promise<string | undefined> 
 
 /** A new database; returns its URL. `isEmpty`: without the schema. */
 export async function makeScratchDatabase(server: ScratchServer, options: { isEmpty?: boolean } = {}): Promise<string> {
-  const { run = 'alone' } = server;
-  const name = `countersign_test_${systemClock.now()}_${run}_${Buffer.from(systemRandom.bytes(4)).toString('hex')}`;
+  const name = newName(server);
   await at(server.url, async (client) => {
     const template = options.isEmpty ? 'template1' : await templateOf(client, server);
     await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
@@ -169,6 +175,10 @@ async function templateOf(client: pg.Client, server: ScratchServer): Promise<str
 
 async function exists(client: pg.Client, name: string): Promise<boolean> {
   return (await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name])).rows.length > 0;
+}
+
+function newName({ run = 'alone' }: ScratchServer): string {
+  return `countersign_test_${systemClock.now()}_${run}_${Buffer.from(systemRandom.bytes(4)).toString('hex')}`;
 }
 
 function ownName(url: string): string {
