@@ -71,7 +71,10 @@ test('what a statement fails with leaves no more than one statement on the conne
   const dividing = 'UPDATE kept SET number = 1 / $1::bigint';
   for (let time = 0; time < 5; time++) {
     await assert.rejects(store.commit({ steps: [{ text: clashing, values: [1] }] }), /constraint kept_pkey/);
-    await assert.rejects(store.write((tx) => tx.run(dividing, 0)), /22012/);
+    await assert.rejects(
+      store.write((tx) => tx.run(dividing, 0)),
+      /22012/,
+    );
   }
   assert.equal(await prepared("%('taken', $1)"), 1);
   assert.equal(await prepared('%1 / $1::bigint'), 1);
@@ -89,7 +92,9 @@ test('statements that the server never parsed are forgotten without harm, also w
 
 test('no more statements are prepared on a connection than it may have', async () => {
   for (let number = 0; number <= MAX_STATEMENTS; number++) {
-    await store.commit({ steps: [{ text: `DELETE FROM kept WHERE number = -1 AND ${number} = ${number}`, values: [] }] });
+    await store.commit({
+      steps: [{ text: `DELETE FROM kept WHERE number = -1 AND ${number} = ${number}`, values: [] }],
+    });
   }
   assert.equal(await prepared('%'), MAX_STATEMENTS);
 });
