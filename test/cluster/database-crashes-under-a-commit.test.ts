@@ -21,7 +21,9 @@ test('a commit that a crash swallowed is never answered as done', { skip: WITHOU
   await postgres.createDatabase('countersign');
   const database = postgres.urlOf('countersign');
   const { proxy, url } = await LossyProxy.to(`${database}?sslmode=disable`);
+  after(() => proxy.close());
   const node = await openPostgresStore({ ...opening, url });
+  after(() => node.close());
   await node.write((tx) => tx.run('CREATE TABLE minted (id TEXT NOT NULL)'));
   const minted = async (id: string) =>
     (await postgres.query('countersign', 'SELECT 1 FROM minted WHERE id = $1', [id])).length;
@@ -37,6 +39,7 @@ test('a commit that a crash swallowed is never answered as done', { skip: WITHOU
   await postgres.restart('immediate');
   // Others go on, and get the numbers that were lost.
   const other = await openPostgresStore({ ...opening, url: database });
+  after(() => other.close());
   for (let number = 0; number < 20; number++) {
     await other.write((tx) => tx.run('INSERT INTO minted (id) VALUES ($1)', `other ${number}`));
   }
@@ -45,6 +48,4 @@ test('a commit that a crash swallowed is never answered as done', { skip: WITHOU
   // A machine on which this takes too long says that it is unknown, as it should.
   if (answer === 'done') assert.equal(await minted('mine'), 1, 'answered as done, and not in force');
   else assert.match(answer, /unknown/);
-  await Promise.all([node.close(), other.close()]);
-  await proxy.close();
 });

@@ -1,6 +1,6 @@
 import { type Act, joinedActs, type Sql } from '../store/store.ts';
 import type { EndReason, GrantParts } from './grants.ts';
-import { askingLiveOfSession, type EndedGrant, markingEnded, selectEnded, selectLiveOfSession } from './table.ts';
+import { askingLiveOfSession, type EndedGrant, markingEnded, selectLiveOfSession, selectToEnd } from './table.ts';
 
 type Parts = Pick<GrantParts, 'clock' | 'tokens' | 'revocation' | 'events'>;
 
@@ -19,13 +19,16 @@ export function endingGrant(parts: Parts, grant: EndedGrant, reason: EndReason):
   );
 }
 
-/** The same by its id; undefined where there is none. Also of a row that somebody else wrote: ending it grants nothing. */
+/**
+ * The same by its id; undefined where there is none, or it has ended: an act that is refused leaves its line in the journal, and a stranger
+ * can ask again and again. Also of a row that somebody else wrote: ending it grants nothing.
+ */
 export async function endingGrantById(
   parts: Parts,
   sql: Sql,
   ended: { grantId: string; reason: EndReason },
 ): Promise<Act | undefined> {
-  const grant = await selectEnded(sql, ended.grantId);
+  const grant = await selectToEnd(sql, ended.grantId);
   return grant && endingGrant(parts, grant, ended.reason);
 }
 

@@ -60,8 +60,9 @@ export type EndedGrant = Pick<GrantRow, 'id' | 'clientId' | 'userId' | 'audience
 
 const ENDED = 'id, client_id AS "clientId", user_id AS "userId", audience';
 
-export async function selectEnded(sql: Sql, id: string): Promise<EndedGrant | undefined> {
-  return sql.get<EndedGrant>(`SELECT ${ENDED} FROM oauth_grant WHERE id = $1`, id);
+/** Undefined where it has ended. */
+export async function selectToEnd(sql: Sql, id: string): Promise<EndedGrant | undefined> {
+  return sql.get<EndedGrant>(`SELECT ${ENDED} FROM oauth_grant WHERE id = $1 AND ended_at_ms IS NULL`, id);
 }
 
 export async function selectLiveOfSession(sql: Sql, sessionId: string): Promise<(EndedGrant & { scope: string })[]> {
