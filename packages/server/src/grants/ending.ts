@@ -84,7 +84,7 @@ const OUTLIVED_MS = (MAX_ACCESS_TOKEN_LIFETIME_SECONDS + 60) * 1_000;
 
 /**
  * Grants of one session that are not over by their time, ended ones included. An application that keeps nothing and asks anew whenever its
- * page is loaded makes some hundreds in the life of a session. So many end in a tenth of a second, and a thief of the session who makes them
+ * page is loaded makes some hundreds in the life of a session. So many end within a third of a second, and a thief of the session who makes them
  * on purpose can neither hold up its end nor fill the log.
  */
 export const MAX_GRANTS_PER_SESSION = 1_000;

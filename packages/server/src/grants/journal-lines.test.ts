@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, mock, test } from 'node:test';
 import { OAuthError } from '../oauth/oauth.ts';
-import { entryLine } from '../store/journal-line.ts';
 import { authorityOn, HOME, openStore } from '../testing/testing.ts';
 import { revokePresented } from './revoking.ts';
 
@@ -24,13 +23,14 @@ async function linesOf(work: () => Promise<unknown>): Promise<number> {
 test('a repeated answer stands in the journal though the line of its rotation was lost', async () => {
   const first = await obtainTokens({ client, ...(await addUser('lost.line@example.com')) });
   const answer = await refresh(client, first.refresh_token);
-  const [line] = journal.filter(({ kind }) => kind === 'grant_rotated');
+  const line = journal.find((entry) => entry.kind === 'grant_rotated');
   assert.ok(line);
   clock.pass(1_000);
   // The node ended between the commit and the line.
   journal.length = 0;
   assert.deepEqual(await refresh(client, first.refresh_token), answer);
-  assert.deepEqual(journal.map(entryLine), [entryLine(line)]);
+  // As bytes, whatever kind of array an engine gives.
+  assert.deepEqual(journal, [{ ...line, record: new Uint8Array(line.record) }]);
 });
 
 test('revoking what is revoked writes no line', async () => {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isId } from '@countersign/protocol';
-import { endSessionIn } from '../login/finishing.ts';
 import { OAuthError } from '../oauth/oauth.ts';
+import { joinedActs } from '../store/store.ts';
 import { authorityOn, claimsOf, openStore } from '../testing/testing.ts';
 import { MAX_GRANTS_PER_SESSION } from './ending.ts';
 
@@ -14,15 +14,11 @@ const { authority, addClient, addUser, approve, obtainTokens } = await authority
 const { grants, sessions } = authority;
 const { client } = await addClient();
 
-const sessionEnding = grants.endingOfSession.bind(grants);
 const logOut = (session: { id: string; userId: string }) =>
-  store.write((tx) =>
-    endSessionIn(
-      { sessions, followers: { sessionEnding: (sql, ended) => sessionEnding(sql, ended.sessionId) } },
-      tx,
-      session,
-    ),
-  );
+  store.write(async (tx) => {
+    const act = joinedActs(sessions.ending(session), await grants.endingOfSession(tx, session.id));
+    return (await tx.do(act)).kind === 'done';
+  });
 const rows = async <Row extends object>(text: string, sessionId: string) => store.read.all<Row>(text, sessionId);
 
 /** Gives a session so many grants in all, like the one that it has, each with a token like that one's. */
