@@ -36,6 +36,8 @@ const SAMPLE_MS = 1_000;
  * A machine that issues more in the last third has more rows then.
  */
 const GOAL_GROWTH = 1.1;
+/** And so many tokens a second, nearly: a machine that does not reach them shows nothing of sweeping under them. */
+const GOAL_RATE = 0.95 * TOKENS_PER_SECOND;
 
 export const SOAKED_TABLES = ['access_token', 'invalidation', 'oauth_grant'] as const;
 export type SoakedTable = (typeof SOAKED_TABLES)[number];
@@ -104,6 +106,7 @@ async function soak(given: { url: string; bench: BenchAuthority; seconds: number
   });
   await issuing;
   server.stopAccepting();
+  await server.stopJobs();
   return samples;
 }
 
@@ -221,11 +224,11 @@ function report(samples: readonly Sample[]): { goalMet: boolean } {
   const bounds = ['rows, 2nd third', 'last', 'table MB', 'last', 'indexes MB', 'last', 'dead', 'autovacuums', 'growth'];
   printTable(['mean of', ...bounds], rows);
   const rate = last.issued / last.atSeconds;
-  const goalMet = worst <= GOAL_GROWTH;
+  const goalMet = worst <= GOAL_GROWTH && rate >= GOAL_RATE;
   console.log(
     `\n${last.issued.toLocaleString('en')} tokens issued in ${last.atSeconds.toFixed(0)} s, ${rate.toFixed(0)} a second (${rateOf(1).toFixed(0)} in the ` +
       `second third, ${rateOf(2).toFixed(0)} in the last); growth ` +
-      `${worst.toFixed(2)}, goal at most ${GOAL_GROWTH}: ${goalMet ? 'met' : 'MISSED'}`,
+      `${worst.toFixed(2)}, goal at most ${GOAL_GROWTH} at ${GOAL_RATE} a second: ${goalMet ? 'met' : 'MISSED'}`,
   );
   return { goalMet };
 }

@@ -9,6 +9,7 @@ import { smtpTransport, systemClock } from '@countersign/server';
 import { linkIn, startTestServer, type TestServer, type TokenSet } from '@countersign/testkit';
 import { headerFor, inventedBucket, inventedId, partsOf, signed, TYP } from '../test/attacks/forging.ts';
 import { leakOf } from '../test/attacks/leak.ts';
+import { untilRefused } from '../test/attacks/places.ts';
 import { openApi } from '../test/attacks/scene.ts';
 import { openSmtpBox, readMail } from '../test/scenarios/smtp-box.ts';
 
@@ -129,6 +130,7 @@ async function tell(stage: Stage): Promise<void> {
     client_secret: secret,
   });
   say(`   POST /oauth2/revoke → ${revoked.status}`);
+  await untilRefused(() => call(stage, second.access_token));
   await expectCall(stage, second.access_token, 401);
 
   heading('Every signing key is published');
@@ -175,8 +177,12 @@ async function firstOf({ server, received }: Stage): Promise<string> {
   return mail;
 }
 
-async function expectCall({ apiOrigin }: Stage, token: string, status: number): Promise<void> {
-  const response = await fetch(`${apiOrigin}/balance`, { headers: { authorization: `Bearer ${token}` } });
+function call({ apiOrigin }: Stage, token: string): Promise<Response> {
+  return fetch(`${apiOrigin}/balance`, { headers: { authorization: `Bearer ${token}` } });
+}
+
+async function expectCall(stage: Stage, token: string, status: number): Promise<void> {
+  const response = await call(stage, token);
   const { error, balance } = (await response.json()) as { error?: string; balance?: number };
   show(
     `GET /balance  Authorization: Bearer …${token.slice(-8)}  → ${response.status} ${error ?? `balance ${balance}`}`,

@@ -2,8 +2,9 @@
  * `npm test [-- part-of-a-path …]`: finds the tests, says what this machine lacks for them, runs them side by side, and names
  * the slowest files. Exits 1 if a test failed or none was found.
  *
- * Files that open a store run twice: on SQLite, and on PostgreSQL where there is one (`TEST_DATABASE_URL`, else this machine's). A file
- * that is about SQLite itself, or mocks what the driver needs, says so in a line `// Only on SQLite: why`.
+ * Files that open a store, or start the server as a process, run twice: on SQLite, and on PostgreSQL where there is one
+ * (`TEST_DATABASE_URL`, else this machine's). A file that is about SQLite itself, or mocks what the driver needs, says so in a line
+ * `// Only on SQLite: why`; one that is about the way between engines, or has servers of its own, in a line `// Once: why`.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
@@ -50,7 +51,8 @@ const NEEDS = [
   {
     what: 'the programs of PostgreSQL',
     present: () => POSTGRES_PROGRAMS !== undefined,
-    without: 'no database server is backed up and put back, and no node is killed or cut off (apt-get install postgresql)',
+    without:
+      'no database server is backed up and put back, and no node is killed or cut off (apt-get install postgresql)',
   },
   {
     what: 'PostgreSQL',
@@ -67,10 +69,10 @@ const NEEDS = [
 /** Files that can do nothing without some of these say so: `// Needs PostgreSQL and NATS: why`. Others skip what they cannot test. */
 const NEEDED = /^\/\/ Needs (.+?): \S/m;
 
-/** How a test opens a store of the engine that the run asks for. */
-const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp)\(/;
-/** Those of them that say that they run on one engine only. */
-const ONLY_ON_SQLITE = /^\/\/ Only on SQLite: \S/m;
+/** How a test opens a store of the engine that the run asks for, or starts a server. */
+const OPENS_STORE = /\b(?:startTestServer|openTestStore|openStore|openAuthority|setUp|Installation\.\w+)\(/;
+/** Those of them that say that they run once, and why. */
+const RUNS_ONCE = /^\/\/ (?:Only on SQLite|Once): (\S.*)$/m;
 /** Whose tests are of the store through its contract, and so of both engines. */
 const ON_BOTH_ENGINES = /^(?:packages\/server\/src|test\/(?:scenarios|attacks|conformance|leaks))\//;
 /** Where PostgreSQL is looked for. */
@@ -120,7 +122,10 @@ const passed = [await runOn('sqlite', files)];
 if (hasDatabase) {
   const onBoth = files.filter((path) => {
     const text = readFileSync(path, 'utf8');
-    return ON_BOTH_ENGINES.test(path) && OPENS_STORE.test(text) && !ONLY_ON_SQLITE.test(text);
+    if (!ON_BOTH_ENGINES.test(path) || !OPENS_STORE.test(text)) return false;
+    const why = RUNS_ONCE.exec(text)?.[1];
+    if (why !== undefined) console.log(`once only: ${path}: ${why}`);
+    return why === undefined;
   });
   console.log(`\n${onBoth.length} of these files again, on PostgreSQL:`);
   passed.push(await runOn('postgres', onBoth));

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '../../packages/verifier/src/testing/eventually.ts';
 import { FAKETIME_LIBRARY, SetClock } from '../coherence/faketime.ts';
 import { Cluster } from './cluster.ts';
 import { pause, STORM_MS, STORY_TIMEOUT_MS, storm } from './play.ts';
@@ -28,19 +29,27 @@ after(async () => {
 
 for (const aheadSeconds of [SKEW_SECONDS, -SKEW_SECONDS]) {
   const name = aheadSeconds > 0 ? 'ahead' : 'behind';
-  test(`the clock of one node is five minutes ${name}: nothing revoked is accepted, and no family forks`, {
+  test(`the clock of one node is five minutes ${name}: it is not ready; asked all the same, nothing revoked is accepted, and no family forks`, {
     skip,
     timeout: STORY_TIMEOUT_MS,
   }, async (t) => {
     assert.ok(cluster);
+    const { front, nodes } = cluster;
+    const skewed = cluster.node(SKEWED);
     const faults = async () => {
-      clock.set(aheadSeconds);
-      await pause(STORM_MS / 2);
+      try {
+        clock.set(aheadSeconds);
+        await eventually('no new connection goes to it', () => !front.ready.has(skewed));
+        await pause(STORM_MS / 4);
+        assert.equal(front.ready.size, nodes.length - 1);
+        // By a balancer that does not look.
+        front.pinned = skewed;
+        await pause(STORM_MS / 4);
+      } finally {
+        front.pinned = undefined;
+        clock.set(0);
+      }
     };
-    try {
-      await storm(t, cluster, faults, { clocksDiffer: true });
-    } finally {
-      clock.set(0);
-    }
+    await storm(t, cluster, faults, { clocksDiffer: true });
   });
 }

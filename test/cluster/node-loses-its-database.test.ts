@@ -47,6 +47,10 @@ for (const fault of FAULTS) {
     assert.ok(cluster);
     const [lost, other] = [cluster.node(0), cluster.node(1)];
     const [token, dead] = [await cluster.issue(), await cluster.issue()];
+    const issue = {
+      path: '/oauth2/token',
+      form: { grant_type: 'client_credentials', ...cluster.applications.machine },
+    };
     const options = { whenStale: 'refuse' } as const;
     const behindIt = await cluster.resourceServer(options, lost.way);
     // Its stream and its connections are the lost node's when the fault begins.
@@ -63,10 +67,7 @@ for (const fault of FAULTS) {
       const watching = behindIt.ask('watch', dead, BOUND_MS + MARGIN_MS + 1_000);
       await cluster.revoke(dead, other);
       await eventually('it is not ready', async () => !(await lost.isReady()));
-      const answer = await ask(lost, {
-        path: '/oauth2/token',
-        form: { grant_type: 'client_credentials', ...cluster.applications.machine },
-      });
+      const answer = await ask(lost, issue);
       assert.ok(answer.kind === 'lost' || answer.status >= 500, 'it issues nothing');
       for (const node of cluster.nodes) if (node !== lost) assert.ok(await node.isReady(), `${node.name} serves`);
       await eventually(
@@ -78,7 +79,11 @@ for (const fault of FAULTS) {
         async () => (await atFront.ask('verify', token)).outcome === 'accepted',
       );
       await eventually('the front has noticed', () => !cluster?.front.ready.has(lost));
-      await cluster.issue();
+      // A connection that led to it ends with one answer that says so.
+      await eventually('who asks again is served', async () => {
+        const again = await ask({ origin: cluster?.issuer ?? '' }, issue);
+        return again.kind === 'answered' && again.status === 200;
+      });
       const sightings = await watching;
       t.diagnostic(
         `accepted for ${Math.round(lastAccepted(sightings) - lostAtMs)} ms, then ${sightings.at(-1)?.outcome}`,

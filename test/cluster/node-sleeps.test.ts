@@ -54,6 +54,7 @@ test('a node sleeps for longer than its leases while it sends a mail: another do
   // A claim is honoured for minutes, which this story does not have.
   await cluster.query('UPDATE mail SET next_attempt_ms = 0 WHERE sealed_mail IS NOT NULL');
   await eventually('so is the one that was on its way', () => idsFor(cluster, 'under-way@example.com').length > 0);
+  await eventually('and that is written down', async () => (await sentMails(of)).length === 3);
   const sent = await sentMails(cluster);
 
   asleep.resume();

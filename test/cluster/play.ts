@@ -47,6 +47,8 @@ export async function storm(
   let fromMs = performance.now();
   try {
     await faults(players, families);
+    // On a machine that does much else a storm takes its time to show anything.
+    await eventually('enough has happened', () => isEnough(judge, clocksDiffer));
   } finally {
     fromMs = performance.now();
     await Promise.all([clients.end(), watch.end()]);
@@ -59,8 +61,12 @@ export async function storm(
   t.diagnostic(JSON.stringify(judge.counts));
   judge.assertNothingWrong();
   assert.deepEqual(cluster.crashes, []);
-  const { rotated, revoked, accepted, refused } = judge.counts;
-  assert.ok(rotated > FAMILIES && revoked > 0 && accepted > 0 && refused > 0, 'the storm is too weak');
+}
+
+/** Where clocks differ, families end within seconds. */
+function isEnough({ counts }: Judge, clocksDiffer: boolean): boolean {
+  const { rotated, revoked, accepted, refused } = counts;
+  return revoked > 0 && accepted > 0 && refused > 0 && (clocksDiffer || rotated > FAMILIES);
 }
 
 export async function everybodyIsReady({ nodes }: Cluster): Promise<void> {

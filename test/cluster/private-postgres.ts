@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, chownSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chownSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -43,8 +43,12 @@ export class PrivatePostgres {
     process.on('exit', this.#onExit);
   }
 
-  /** A new cluster of databases, running. */
-  static async make(): Promise<PrivatePostgres> {
+  /**
+   * A new cluster of databases, running. `settings`: lines of postgresql.conf, beside those that it needs. `tls`: it offers TLS with this
+   * certificate and key, as PEM texts.
+   */
+  static async make(given: { settings?: readonly string[]; tls?: { certificate: string; key: string } } = {}) {
+    const { settings = [], tls } = given;
     if (POSTGRES_PROGRAMS === undefined) throw new Error('The programs of PostgreSQL are missing');
     const root = mkdtempSync(join(tmpdir(), 'countersign-postgres-'));
     const [port = 0] = await freePorts(1);
@@ -60,18 +64,24 @@ export class PrivatePostgres {
       '--encoding',
       'UTF8',
     ]);
-    appendFileSync(
-      join(made.#data, 'postgresql.conf'),
-      [
-        `port = ${made.port}`,
-        "listen_addresses = 'localhost'",
-        `unix_socket_directories = '${root}'`,
-        'max_connections = 100',
-        'shared_buffers = 32MB',
-        "log_min_messages = 'fatal'",
-        '',
-      ].join('\n'),
-    );
+    made.#configure([...settings, ...(tls ? ['ssl = on'] : [])]);
+    if (tls) {
+      made.#write('server.crt', tls.certificate);
+      made.#write('server.key', tls.key);
+    }
+    await made.start();
+    return made;
+  }
+
+  /** A standby of this one, running: it follows by itself, under the name that PostgreSQL gives those without one (`walreceiver`). */
+  async standby(): Promise<PrivatePostgres> {
+    const root = mkdtempSync(join(tmpdir(), 'countersign-standby-'));
+    const [port = 0] = await freePorts(1);
+    const made = new PrivatePostgres({ port, root, programs: this.#programs });
+    if (OWNER) chownSync(root, OWNER.uid, OWNER.gid);
+    await made.#run('pg_basebackup', [...this.#asSource, '--pgdata', made.#data, '--write-recovery-conf']);
+    // What stands later in the file holds.
+    made.#configure();
     await made.start();
     return made;
   }
@@ -135,8 +145,7 @@ export class PrivatePostgres {
   async backUp(): Promise<string> {
     this.#backups += 1;
     const folder = join(this.#root, `backup-${this.#backups}`);
-    const from = ['--host', 'localhost', '--port', String(this.port), '--username', SERVICE_USER];
-    await this.#run('pg_basebackup', [...from, '--pgdata', folder, '--checkpoint', 'fast', '--wal-method', 'stream']);
+    await this.#run('pg_basebackup', [...this.#asSource, '--pgdata', folder]);
     return folder;
   }
 
@@ -157,6 +166,35 @@ export class PrivatePostgres {
 
   get #data(): string {
     return join(this.#root, 'data');
+  }
+
+  /** A file that its server alone may read, where it looks for it. */
+  #write(name: string, text: string): void {
+    const file = join(this.#data, name);
+    writeFileSync(file, text, { mode: 0o600 });
+    if (OWNER) chownSync(file, OWNER.uid, OWNER.gid);
+  }
+
+  /** How pg_basebackup reaches it, and takes a backup that stands by itself. */
+  get #asSource(): string[] {
+    const from = ['--host', 'localhost', '--port', String(this.port), '--username', SERVICE_USER];
+    return [...from, '--checkpoint', 'fast', '--wal-method', 'stream'];
+  }
+
+  #configure(settings: readonly string[] = []): void {
+    appendFileSync(
+      join(this.#data, 'postgresql.conf'),
+      [
+        `port = ${this.port}`,
+        "listen_addresses = 'localhost'",
+        `unix_socket_directories = '${this.#root}'`,
+        'max_connections = 100',
+        'shared_buffers = 32MB',
+        "log_min_messages = 'fatal'",
+        ...settings,
+        '',
+      ].join('\n'),
+    );
   }
 
   async #answers(): Promise<boolean> {

@@ -10,7 +10,9 @@ import { cursorOf, seenUpTo } from '../../packages/server/src/push/seen.ts';
 import { InvalidationLog } from '../../packages/server/src/revocation/revocation.ts';
 import { deleteOverInvalidations } from '../../packages/server/src/revocation/table.ts';
 import { openScratchStore } from '../../packages/server/src/store/postgres/scratch.ts';
+import { setRestorePoint } from '../../packages/server/src/store/restore-point.ts';
 import { systemClock } from '../../packages/server/src/world/clock.ts';
+import { systemRandom } from '../../packages/server/src/world/random.ts';
 
 const server = { url: process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres', run: 'log' };
 const { store, url, drop } = await openScratchStore({ server, clock: systemClock, journal: [] });
@@ -141,14 +143,58 @@ test('sweeping says the highest transaction that it took rows of, and the head d
   const second = await younger.insert('newest by transaction', 1, 1);
   await older.insert('newest by position');
   await older.commit();
-  const { head } = await log.state();
+  const { head, newest } = await log.state();
   const sweep = () =>
     store.write((tx) => deleteOverInvalidations(tx, { engine: store.engine, nowMs: 2, limit: 1_000 }));
+  assert.deepEqual([newest?.cursor, newest?.subjectId], [second, 'newest by transaction']);
+  assert.equal(await sweep(), 0, 'by it the log is known again');
+  const third = await younger.insert('newer');
   assert.equal(await sweep(), 1);
   const read = await log.read(seenUpTo(0), 100_000);
-  assert.deepEqual([read.sweptUpTo, read.seen.upTo], [second, second]);
+  assert.deepEqual([read.sweptUpTo, read.seen.upTo], [second, third]);
   assert.ok((await log.state()).head >= head);
   assert.equal(await sweep(), 0);
+});
+
+test('a row by which the log is known is there, or was swept, or is missing, whatever its numbers', async (t) => {
+  const one = await writer(t);
+  const fateOf = async (changes: object = {}) => {
+    assert.ok(landmark);
+    return (await log.state({ ...landmark, ...changes })).landmark;
+  };
+  await one.insert('known', 1, 1);
+  const { newest: landmark } = await log.state();
+  assert.equal(landmark?.subjectId, 'known');
+  assert.equal((await log.state()).landmark, 'there', 'who knows none misses none');
+  await one.insert('later');
+  assert.equal(await fateOf(), 'there');
+  for (const another of [{ atMs: 1 }, { subjectId: 'x' }, { position: 1_000_000 }, { cursor: landmark.cursor + 1 }]) {
+    assert.equal(await fateOf(another), 'missing', JSON.stringify(another));
+  }
+  assert.equal((await log.read(seenUpTo(0), 10, { ...landmark, atMs: 1 })).state.landmark, 'missing');
+  assert.equal((await log.read(seenUpTo(0), 10, landmark)).state.landmark, 'there');
+  await store.write((tx) => deleteOverInvalidations(tx, { engine: store.engine, nowMs: 2, limit: 1_000 }));
+  assert.equal(await fateOf(), 'swept');
+});
+
+test('numbers that this server has not given are another server’s, until a restore point gives its own', async (t) => {
+  const one = await writer(t);
+  await one.insert('own');
+  assert.equal((await log.state()).isForeign, false);
+  await store.write((tx) => tx.run("UPDATE invalidation SET xid = '4000000000000' WHERE subject_id = 'own'"));
+  const { isForeign, epoch } = await log.state();
+  assert.equal(isForeign, true);
+  assert.equal((await log.read(seenUpTo(0), 10)).state.isForeign, true);
+  const point = { store, clock: systemClock, random: systemRandom, aboveEpoch: 0, settle: async () => {} };
+  assert.ok((await setRestorePoint(point)).epoch > epoch);
+  const begun = await start();
+  assert.equal((await log.state()).isForeign, false);
+  await one.insert('told');
+  assert.deepEqual(subjects(await log.read(begun, 10)), ['told']);
+  await store.write((tx) => tx.run("UPDATE invalidation_sweep SET up_to = '4000000000000'"));
+  assert.equal((await log.state()).isForeign, true, 'rows that are gone had such numbers, too');
+  await setRestorePoint(point);
+  assert.equal((await log.state()).isForeign, false);
 });
 
 test('so many rows stand after where the log reaches', async (t) => {

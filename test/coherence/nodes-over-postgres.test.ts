@@ -1,11 +1,7 @@
 // Needs PostgreSQL and the programs of PostgreSQL and NATS: its nodes share one, crash one, and wake each other.
 /** Two nodes over one PostgreSQL: what one revokes, the streams of the other hear, by whatever wakes it, and without anything that does. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import {
   composeAuthority,
@@ -20,6 +16,7 @@ import type { Bus } from '../../packages/server/src/world/bus.ts';
 import { natsBus } from '../../packages/server/src/world/bus-nats.ts';
 import { systemClock } from '../../packages/server/src/world/clock.ts';
 import { systemTimers } from '../../packages/server/src/world/timers.ts';
+import { PrivatePostgres } from '../cluster/private-postgres.ts';
 
 /** Far more than a poll takes: a machine may be busy. */
 const PATIENCE_MS = 15_000;
@@ -121,10 +118,11 @@ test('what one node revokes is heard at another by polling, where neither way to
 });
 
 test('a crash of PostgreSQL, after which numbers of transactions are given again, hides no row from whoever read before', async (t) => {
-  const cluster = await startCluster();
-  t.after(() => cluster.remove());
+  const cluster = await PrivatePostgres.make();
+  t.after(() => cluster.drop());
+  const url = cluster.urlOf('postgres');
   const own = await openPostgresStore({
-    ...{ url: cluster.url, clock: systemClock, connections: 2 },
+    ...{ url, clock: systemClock, connections: 2 },
     journal: { kind: 'collected', entries: [] },
   });
   t.after(() => own.close());
@@ -133,7 +131,7 @@ test('a crash of PostgreSQL, after which numbers of transactions are given again
     const text = `INSERT INTO invalidation (at_ms, kind, subject_id, until_ms) VALUES (0, 'token', $1, 0) RETURNING xid::text`;
     return Number((await client.query<{ xid: string }>(text, [subject])).rows[0]?.xid);
   };
-  const before = await cluster.connect();
+  const before = await connected(t, url);
   await insert(before, 'before');
   // Transactions with numbers of which nothing is written to the disk: a notification is one, and so is what is taken back.
   for (let count = 0; count < 20; count++) await before.query('NOTIFY nobody');
@@ -142,9 +140,8 @@ test('a crash of PostgreSQL, after which numbers of transactions are given again
   );
   const read = await log.read({ upTo: 0, open: [] }, 100);
   const { head } = await log.state();
-  cluster.crash();
-  cluster.start();
-  const later = await cluster.connect();
+  await cluster.restart('immediate');
+  const later = await connected(t, url);
   const again = await insert(later, 'after the crash');
   assert.ok(again < Number(rows[0]?.oldest), 'the number was given before, or this shows nothing');
   const until = performance.now() + PATIENCE_MS;
@@ -164,53 +161,10 @@ test('a crash of PostgreSQL, after which numbers of transactions are given again
   }
 });
 
-/** A PostgreSQL of its own, which may crash. */
-async function startCluster() {
-  const binaries = process.env.TEST_POSTGRES_BINARIES ?? '/usr/lib/postgresql/15/bin';
-  const folder = mkdtempSync('/tmp/countersign-cluster-');
-  const isRoot = process.getuid?.() === 0;
-  const run = (command: string, args: string[]) => {
-    const [file, ...rest] = isRoot
-      ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups', join(binaries, command), ...args]
-      : [join(binaries, command), ...args];
-    execFileSync(file ?? '', rest, { stdio: 'ignore' });
-  };
-  if (isRoot) execFileSync('chown', ['postgres', folder]);
-  const port = await freePort();
-  const data = join(folder, 'data');
-  run('initdb', ['-D', data, '-A', 'trust', '-U', 'postgres', '--no-sync']);
-  const start = () => {
-    const options = `-p ${port} -k ${folder} -c listen_addresses=127.0.0.1`;
-    run('pg_ctl', ['-D', data, '-o', options, '-l', join(folder, 'log'), '-w', 'start']);
-  };
-  start();
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  const clients: Client[] = [];
-  return {
-    url,
-    start,
-    async connect() {
-      const client = new Client({ connectionString: url });
-      client.on('error', () => {}); // it crashes
-      await client.connect();
-      clients.push(client);
-      return client;
-    },
-    crash: () => run('pg_ctl', ['-D', data, '-m', 'immediate', '-w', 'stop']),
-    remove() {
-      if (readFileSync(join(data, 'PG_VERSION'), 'utf8')) run('pg_ctl', ['-D', data, '-m', 'immediate', '-w', 'stop']);
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const listener = createServer().listen(0, '127.0.0.1', () => {
-      const address = listener.address();
-      listener.close(() =>
-        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('none')),
-      );
-    });
-  });
+async function connected(t: TestContext, connectionString: string): Promise<Client> {
+  const client = new Client({ connectionString });
+  client.on('error', () => {}); // it crashes
+  await client.connect();
+  t.after(() => client.end());
+  return client;
 }

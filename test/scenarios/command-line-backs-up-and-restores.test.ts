@@ -1,3 +1,4 @@
+// Once: it is about the database file.
 import assert from 'node:assert/strict';
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -13,14 +13,14 @@ describe('a second process beside the running server', () => {
   let api: Registered;
 
   before(async () => {
-    here = await Installation.make();
+    here = await Installation.onEngineOfRun();
     server = await here.start();
     client = await here.addClient();
     api = await here.addResourceServer();
   });
   after(async () => {
     assert.equal(await server.stop(), 0);
-    here.remove();
+    await here.remove();
   });
 
   test('RV-06 token revoke: dead when the command returns', async () => {
@@ -155,6 +155,7 @@ describe('a second process beside the running server', () => {
     for (const environment of [
       { COUNTERSIGN_ISSUER: 'https://other.example' },
       { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' },
+      { COUNTERSIGN_JOURNAL_FOLDER: join(here.root, 'elsewhere') },
     ]) {
       const refused = await here.run(['token', 'inspect'], { environment, input: tokens.access_token });
       assert.equal(refused.code, 1);
@@ -166,8 +167,9 @@ describe('a second process beside the running server', () => {
   });
 
   test('both processes write one journal, and no line of it is torn', async () => {
-    const folder = join(here.dataFolder, 'journal');
-    const lines = readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').trimEnd().split('\n'));
+    const folder = here.environment.COUNTERSIGN_JOURNAL_FOLDER ?? join(here.dataFolder, 'journal');
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.jsonl'));
+    const lines = names.flatMap((name) => readFileSync(join(folder, name), 'utf8').trimEnd().split('\n'));
     const kinds = new Map<string, number>();
     for (const line of lines) {
       const { kind } = JSON.parse(line) as { kind: string }; // throws on a torn line

@@ -4,10 +4,13 @@ import { request } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Installation, pause } from './command-line.ts';
+import { Installation, ON_POSTGRES, pause } from './command-line.ts';
+
+/** For what the engine has no part in: once is enough. */
+const ONCE = { skip: ON_POSTGRES && 'it is the same on either engine' };
 
 async function installation(t: { after(work: () => void): void }): Promise<Installation> {
-  const made = await Installation.make();
+  const made = await Installation.onEngineOfRun();
   t.after(() => made.remove());
   return made;
 }
@@ -54,7 +57,9 @@ test('a first start makes everything, says what to open, and stops with 0', asyn
   assert.equal(await again.stop('SIGINT'), 0);
 });
 
-test('one server at a time on a data folder, and a killed one leaves nothing in the way', async (t) => {
+test('one server at a time on a data folder, and a killed one leaves nothing in the way', {
+  skip: ON_POSTGRES && 'it is about one data folder; test/cluster kills nodes',
+}, async (t) => {
   const here = await installation(t);
   const server = await here.start();
   const second = await here.run(['start'], { environment: { COUNTERSIGN_PORT: '0', COUNTERSIGN_PLAINTEXT_PORT: '0' } });
@@ -108,7 +113,7 @@ test('DP-03 a request under way when the stop comes is finished; then the exit c
   assert.equal(await ended, 0);
 });
 
-test('a server whose log nobody reads any more ends with 1, so that a supervisor starts it again', async (t) => {
+test('a server whose log nobody reads any more ends with 1, so that a supervisor starts it again', ONCE, async (t) => {
   const here = await installation(t);
   const server = await here.start();
   server.process.stderr?.destroy();
@@ -116,7 +121,7 @@ test('a server whose log nobody reads any more ends with 1, so that a supervisor
   assert.equal(await server.ended, 1);
 });
 
-test('a second signal ends it at once, with 1', async (t) => {
+test('a second signal ends it at once, with 1', ONCE, async (t) => {
   const here = await installation(t);
   const server = await here.start();
   const hanging = request(`${here.issuer}/oauth2/token`, {
@@ -136,7 +141,7 @@ test('a second signal ends it at once, with 1', async (t) => {
   assert.equal(await server.stop(), 1);
 });
 
-test('started by npm through a shell that passes no signal on, it stops when that shell is ended', async (t) => {
+test('started by npm through a shell that passes no signal on, it stops when that shell is ended', ONCE, async (t) => {
   const here = await installation(t);
   const shell = ['sh', '-c', '"$0" "$@"; exit $?'];
   const server = await here.start({ npm_lifecycle_event: 'start' }, shell);
@@ -146,7 +151,9 @@ test('started by npm through a shell that passes no signal on, it stops when tha
   assert.ok(!existsSync(join(here.dataFolder, 'countersign.pid')));
 });
 
-test('a wrong, weak or missing master key stops the start and changes nothing', async (t) => {
+test('a wrong, weak or missing master key stops the start and changes nothing', {
+  skip: ON_POSTGRES && 'with PostgreSQL no node makes a master key (nodes-over-postgres.test.ts)',
+}, async (t) => {
   const here = await installation(t);
   assert.equal((await here.run(['migrate'])).code, 0);
   const files = () =>
@@ -183,7 +190,7 @@ test('a wrong, weak or missing master key stops the start and changes nothing', 
   assert.equal((await here.run(['keys', 'list'])).code, 0);
 });
 
-test('a port that is taken is named, and the folder is given back', async (t) => {
+test('a port that is taken is named, and the folder is given back', ONCE, async (t) => {
   const here = await installation(t);
   const other = createServer();
   t.after(() => other.close());
@@ -198,7 +205,7 @@ test('a port that is taken is named, and the folder is given back', async (t) =>
   assert.equal(await server.stop(), 0);
 });
 
-test('in production standard output is the log, and there is no mailbox', async (t) => {
+test('in production standard output is the log, and there is no mailbox', ONCE, async (t) => {
   const here = await installation(t);
   await (await here.start()).stop(); // makes the certificate that the production server is given here
   const tls = join(here.dataFolder, 'tls');
@@ -221,7 +228,7 @@ test('in production standard output is the log, and there is no mailbox', async 
   assert.equal(server.stderr(), '');
 });
 
-test('settings that cannot be used are all named, with what to do', async (t) => {
+test('settings that cannot be used are all named, with what to do', ONCE, async (t) => {
   const here = await installation(t);
   const environment = { COUNTERSIGN_MODE: 'production', COUNTERSIGN_PORTT: '1' };
   const refused = await here.run(['start'], { environment });

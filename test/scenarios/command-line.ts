@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { dropScratchDatabase, makeScratchDatabase } from '@countersign/server';
 import { Browser, type TokenSet } from '@countersign/testkit';
 
 const MAIN = fileURLToPath(new URL('../../packages/server/src/main.ts', import.meta.url));
@@ -15,6 +16,12 @@ const MAIN = fileURLToPath(new URL('../../packages/server/src/main.ts', import.m
 const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/countersign-commands', import.meta.url));
 /** A second on a machine of its own; several servers that start side by side on a busy one take many. */
 const READY_WITHIN_MS = 45_000;
+/** Whether this run of the tests is on PostgreSQL, as scripts/test.ts asks for it. */
+export const ON_POSTGRES = process.env.COUNTERSIGN_TEST_ENGINE === 'postgres';
+const DATABASES = {
+  url: process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres',
+  run: process.env.COUNTERSIGN_TEST_RUN ?? 'alone',
+};
 export const REDIRECT_URI = 'https://app.example/callback';
 
 export interface Ran {
@@ -46,6 +53,7 @@ export class Installation {
   readonly issuer: string;
   /** Settings of every command and server of it. */
   environment: Record<string, string> = {};
+  #databaseUrl: string | undefined;
   readonly #running = new Set<ChildProcess>();
   /** Links that were followed or handed out: the next mail is one that is not among them. */
   readonly #seenLinks = new Set<string>();
@@ -61,15 +69,29 @@ export class Installation {
     return new Installation({ port, plaintextPort });
   }
 
+  /** Over the engine that the run asks for: a database file, or an empty database of PostgreSQL, with what a node of it is given. */
+  static async onEngineOfRun(): Promise<Installation> {
+    const made = await Installation.make();
+    if (!ON_POSTGRES) return made;
+    made.#databaseUrl = await makeScratchDatabase(DATABASES, { isEmpty: true });
+    made.environment = {
+      COUNTERSIGN_DATABASE_URL: made.#databaseUrl,
+      COUNTERSIGN_MASTER_KEY: randomBytes(32).toString('base64'),
+      COUNTERSIGN_JOURNAL_FOLDER: join(made.root, 'journals'),
+    };
+    return made;
+  }
+
   /** Another machine that is reached by the same name: its own folder, the same ports. */
   elsewhere(): Installation {
     return new Installation({ port: this.port, plaintextPort: this.plaintextPort });
   }
 
-  /** Ends what still runs, and takes the files away. */
-  remove(): void {
+  /** Ends what still runs, and takes the files away, and a database of its own. */
+  async remove(): Promise<void> {
     for (const child of this.#running) child.kill('SIGKILL');
     rmSync(this.root, { recursive: true, force: true });
+    if (this.#databaseUrl !== undefined) await dropScratchDatabase(DATABASES, this.#databaseUrl);
   }
 
   /** Runs a command to its end. */

@@ -1,3 +1,4 @@
+// Once: it begins on the one and ends on the other.
 // Needs PostgreSQL: the story moves there.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -5,14 +6,16 @@ import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { type TestContext, test } from 'node:test';
-import { dropScratchDatabase, makeScratchDatabase } from '@countersign/server';
 import { createVerifier } from '@countersign/verifier';
+import pg from 'pg';
 import { Installation, pause } from './command-line.ts';
 import { documentedBlocks, wordsOf } from './documented.ts';
+import { adapted } from './postgres-cluster.ts';
 
 const PAGE = 'moving-to-postgresql.md';
 const FILE = 'countersign-export.jsonl';
 /** The page's own words; each must be there. */
+const [DATABASE = ''] = documentedBlocks(PAGE, '1. Make a database', 'sql');
 const [EXPORT = '', ABANDON = ''] = documentedBlocks(PAGE, '2. Export');
 const [IMPORT = ''] = documentedBlocks(PAGE, '3. Import');
 const [START = ''] = documentedBlocks(PAGE, '4. Serve');
@@ -24,13 +27,31 @@ const SERVER = {
 /** A push takes milliseconds; a machine that is busy, longer. */
 const PUSHED_WITHIN_MS = 8_000;
 
+/** A database as the page makes it, under a name of this run, and its URL as the page's role. */
+async function newDatabase(t: TestContext): Promise<string> {
+  const name = `countersign_test_${Date.now()}_${SERVER.run}_${randomBytes(4).toString('hex')}`;
+  const atServer = async (statements: readonly string[]) => {
+    const client = new pg.Client({ connectionString: SERVER.url });
+    await client.connect();
+    try {
+      for (const statement of statements) await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  const password = randomBytes(16).toString('hex');
+  const changes = { 'ROLE countersign': `ROLE ${name}`, 'DATABASE countersign': `DATABASE ${name}` };
+  const made = adapted(DATABASE, { ...changes, 'OWNER countersign': `OWNER ${name}`, '…': password });
+  t.after(() => atServer([`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`, `DROP ROLE IF EXISTS ${name}`]));
+  await atServer(made.split(/;$/m).filter((statement) => statement.trim() !== ''));
+  return Object.assign(new URL(SERVER.url), { pathname: `/${name}`, username: name, password }).href;
+}
+
 /** A new machine under the same name, with the old one's master key and certificate, and an empty database. */
 async function newHome(t: TestContext, old: Installation): Promise<Installation> {
   const there = old.elsewhere();
   t.after(() => there.remove());
-  const url = await makeScratchDatabase(SERVER, { isEmpty: true });
-  t.after(() => dropScratchDatabase(SERVER, url));
-  there.environment = { COUNTERSIGN_DATABASE_URL: url };
+  there.environment = { COUNTERSIGN_DATABASE_URL: await newDatabase(t) };
   mkdirSync(there.dataFolder, { mode: 0o700 });
   cpSync(join(old.dataFolder, 'master.key'), join(there.dataFolder, 'master.key'));
   cpSync(join(old.dataFolder, 'tls'), join(there.dataFolder, 'tls'), { recursive: true });
@@ -92,7 +113,8 @@ test('an installation moves while people use it, and nobody is logged out', asyn
   assert.equal(imported.code, 0, imported.stderr);
   assert.match(imported.stdout, /epoch is now 2/);
   const twice = await there.run(words);
-  assert.match(twice.stderr, /the database has rows already/);
+  assert.equal(twice.code, 0, twice.stderr);
+  assert.match(twice.stdout, /imported already.*Nothing was changed/);
 
   await there.start();
   assert.equal((await ada.request('/account')).status, 200, 'the session goes on');
@@ -128,12 +150,28 @@ test('an export that was broken off is gone on with, or given up', async (t) => 
   assert.equal((await here.refresh(client, tokens.refresh_token)).status, 503);
   const whole = readFileSync(join(here.root, FILE), 'utf8');
   const second = await here.json(wordsOf(EXPORT));
-  assert.deepEqual([second.sha256, second.rowCount], [first.sha256, first.rowCount]);
+  assert.deepEqual([second.mac, second.rowCount], [first.mac, first.rowCount]);
   assert.equal(readFileSync(join(here.root, FILE), 'utf8'), whole);
   assert.equal((await here.run([...wordsOf(ABANDON), '--never-imported'])).code, 0);
   assert.equal(await server.stop(), 0);
   await here.start();
   assert.equal((await here.refresh(client, tokens.refresh_token)).status, 200);
+});
+
+test('a folder that moved away is not brought back by a restore', async (t) => {
+  const here = await Installation.make();
+  t.after(() => here.remove());
+  assert.equal((await here.run(['migrate'])).code, 0);
+  const backup = join(here.root, 'backup');
+  assert.equal((await here.run(['backup', backup])).code, 0);
+  assert.equal((await here.run(wordsOf(EXPORT))).code, 0);
+  const words = ['restore', backup, '--force'];
+  const refused = await here.run(words);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /may be served from its new home.*--never-imported/s);
+  assert.match((await here.run(wordsOf(EXPORT))).stdout, /Exported/, 'nothing was changed');
+  assert.equal((await here.run([...words, '--never-imported'])).code, 0);
+  assert.equal((await here.run(['user', 'add', 'ada@example.com'])).code, 0);
 });
 
 test('each command says which engine it is for', async (t) => {

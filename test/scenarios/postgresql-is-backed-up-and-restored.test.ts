@@ -1,5 +1,6 @@
+// Once: it has servers of PostgreSQL of its own.
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createVerifier } from '@countersign/verifier';
@@ -14,6 +15,7 @@ const BASE = '/backups/2026-11-24';
 const [ARCHIVING = ''] = documentedBlocks(PAGE, 'Backup of PostgreSQL', 'ini');
 const [BASE_BACKUP = ''] = documentedBlocks(PAGE, 'Backup of PostgreSQL');
 const [PUT_BACK = '', WITH_JOURNALS = '', WITHOUT_JOURNALS = ''] = documentedBlocks(PAGE, 'Restore of PostgreSQL');
+const [DUMP = '', LOAD = ''] = documentedBlocks(PAGE, 'Restore of a dump');
 const [RECOVERY = ''] = documentedBlocks(PAGE, 'Restore of PostgreSQL', 'ini');
 
 /** A server of PostgreSQL as the page sets it up, and a node on it. */
@@ -117,7 +119,7 @@ test('an older base backup: nodes stop by themselves, and after a restore point 
 test('without journals a restore point ends every grant, and a node that was stopped starts on no older copy', {
   skip: WITHOUT_CLUSTER,
 }, async (t) => {
-  const scene = await setUp(t);
+  const scene = await setUp(t, { COUNTERSIGN_JOURNAL_FOLDER: 'journals' });
   const { here, server, client, backUp, putBack } = scene;
   const kept = await here.obtainTokens(await here.logIn('ada@example.com'), client);
   backUp();
@@ -130,6 +132,12 @@ test('without journals a restore point ends every grant, and a node that was sto
   const point = await here.run(wordsOf(WITHOUT_JOURNALS));
   assert.equal(point.code, 0, point.stderr);
   assert.match(point.stdout, /Grants all ended \(1\)/);
+  const journals = join(here.root, 'journals');
+  const lines = readdirSync(journals, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(journals, name), 'utf8').split('\n'));
+  const ends = lines.filter((line) => line.includes('"grant_ended"') && line.includes('"reason":"restore"'));
+  assert.equal(ends.length, 1, 'a later restore of the same base backup does not bring it back');
   await here.start();
   assert.equal((await here.refresh(client, String(newest.body.refresh_token))).body.error, 'invalid_grant');
   const anew = await here.obtainTokens(await here.logIn('ada@example.com'), client);
@@ -148,4 +156,46 @@ test('with the whole archive nothing is lost, and no node notices more than the 
   await answersWith(scene, 200);
   assert.equal(await here.isActive(api, String(newest.body.access_token)), true);
   assert.equal((await here.refresh(client, String(newest.body.refresh_token))).status, 200);
+});
+
+test('a dump that is loaded into another server is not served from before a restore point, and then revocations are told', {
+  skip: WITHOUT_CLUSTER,
+}, async (t) => {
+  const { cluster, here, server, client, api } = await setUp(t);
+  // The old server has given more numbers than the new one will for long.
+  cluster.run('psql', [
+    '-qc',
+    'DO $$ BEGIN FOR n IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
+  ]);
+  assert.equal((await here.run(['user', 'add', 'bob@example.com'])).code, 0);
+  assert.equal((await here.run(['user', 'disable', 'bob@example.com'])).code, 0);
+  assert.equal(await server.stop(), 0);
+  const file = join(cluster.folder('dumps'), 'dump.sql');
+  const places = { '/backups/2026-11-24.sql': file, 'dbname=countersign': 'dbname=postgres' };
+  cluster.shell(DUMP, places);
+  const other = await Cluster.make(() => '');
+  t.after(() => other.remove());
+  other.shell(LOAD, places);
+  here.environment = { ...here.environment, COUNTERSIGN_DATABASE_URL: other.url };
+  for (const words of [['start'], ['user', 'list']]) {
+    const refused = await here.run(words, { endWithinMs: 30_000 });
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /brought to this database server by a dump.*countersign restore-point/s);
+  }
+  const point = await here.run(wordsOf(WITHOUT_JOURNALS));
+  assert.equal(point.code, 0, point.stderr);
+  await here.start();
+  const verifier = createVerifier({
+    ...{ issuer: here.issuer, audience: here.issuer },
+    credentials: { clientId: api.client_id, clientSecret: api.client_secret },
+  });
+  t.after(() => verifier.close());
+  const { access_token } = await here.obtainTokens(await here.logIn('ada@example.com'), client);
+  const isAccepted = async () => (await verifier.verify(access_token)).kind === 'accepted';
+  assert.ok(await isAccepted());
+  assert.equal((await here.run(['user', 'disable', 'ada@example.com'])).code, 0);
+  // Far less than the bound: what is told is known at once.
+  for (const untilMs = Date.now() + 10_000; await isAccepted(); await pause(50)) {
+    assert.ok(Date.now() < untilMs, 'the revocation is not told');
+  }
 });

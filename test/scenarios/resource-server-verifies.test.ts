@@ -9,6 +9,7 @@ import { DEFAULT_AUDIENCE, startTestServer, type TestServer } from '@countersign
 import { createVerifier, type Verifier } from '@countersign/verifier';
 import { serve } from '@hono/node-server';
 import { createApi } from '../../examples/api/src/api.ts';
+import { untilRefused } from '../attacks/places.ts';
 import { basic, opened } from './oauth-calls.ts';
 import { rawRequest } from './raw-request.ts';
 
@@ -109,6 +110,7 @@ test('BR-05 pain-8 revoked, superseded, expired, of another audience, of too lit
   const revoked = await obtain();
   assert.equal((await call(revoked.access_token)).status, 200);
   assert.equal((await server.post('/oauth2/revoke', { token: revoked.access_token, ...credentials })).status, 200);
+  await untilRefused(() => call(revoked.access_token));
   assert.deepEqual((await refusal(revoked.access_token)).error, 'invalid_token');
 
   const first = await obtain();

@@ -14,6 +14,8 @@ const MEMORY_MS = 20_000;
 const MAX_RECENT = 80;
 /** Of those that died last, so many are looked for after each step. */
 const MAX_DEAD = 40;
+/** An older copy lacks a few commits; so it is soon as far in numbers. */
+const MAX_ASTRAY = 4;
 /** A transaction lasts as long, where commits are slow. */
 const MAX_COMMIT_MS = 1_500;
 
@@ -34,6 +36,8 @@ export class Authority {
   /** The store that an older copy stands in for. */
   #original: ReturnType<Store['copy']> | undefined;
   #oldSinceMs: number | undefined;
+  /** When an older copy was last written to. */
+  #astrayMs = Number.NEGATIVE_INFINITY;
   #troubleMs = Number.NEGATIVE_INFINITY;
   #dead: readonly Truth[] = [];
   /** Of each user and client, how many grants were taken back: one that was gets no token any more. */
@@ -77,8 +81,9 @@ export class Authority {
     return this.#oldSinceMs === undefined ? this.#troubleMs : Number.POSITIVE_INFINITY;
   }
 
+  /** Since an older copy was in place, or was last written to: by its numbers no verifier that was shown it before knows it again. */
   get oldSinceMs(): number | undefined {
-    return this.#oldSinceMs;
+    return this.#oldSinceMs === undefined ? undefined : Math.max(this.#oldSinceMs, this.#astrayMs);
   }
 
   tokenOf(jti: string): Truth {
@@ -127,7 +132,10 @@ export class Authority {
   }
 
   revoke(): void {
-    if (this.#oldSinceMs !== undefined) return;
+    if (this.#oldSinceMs !== undefined) {
+      this.#writeAstray();
+      return;
+    }
     const token = this.#chance.pickLate(this.#recent);
     if (!token) return;
     const kind =
@@ -139,9 +147,30 @@ export class Authority {
 
   keepHouse(): void {
     const { nowMs } = this.#agenda;
-    this.#store.sweep(nowMs - this.#plan.retentionMs);
+    const { retentionMs, writers } = this.#plan;
+    // Not beside older copies: a node that saw one, and finds the row swept by which it knew the store, has to be restarted.
+    const isAhead = !this.hadOlderCopy && writers?.chance.is(writers.sweptAhead);
+    this.#store.sweep(isAhead ? nowMs : nowMs - retentionMs);
     this.#store.prune(nowMs - MEMORY_MS);
     if (this.#oldSinceMs === undefined && this.#chance.is(0.2)) this.#backup = this.#store.copy();
+  }
+
+  /** Somebody who knows of nothing better writes to an older copy, and its numbers go on from where it was. */
+  #writeAstray(): void {
+    const { writers } = this.#plan;
+    if (!writers) return;
+    this.#astrayMs = this.#agenda.nowMs;
+    for (let left = writers.chance.whole(1, MAX_ASTRAY); left > 0; left--) {
+      // Of users: such rows stay longer than any copy is in place.
+      const row = {
+        kind: 'user' as const,
+        subjectId: 'of nobody',
+        atMs: Number.POSITIVE_INFINITY,
+        deadUpToMs: undefined,
+      };
+      this.#store.commitAstray(row);
+    }
+    this.#wakeNodes();
   }
 
   #revoke(kind: Kind, subjectId: string, token: Truth): void {
@@ -213,7 +242,9 @@ export class Authority {
 
   #endOlderCopy(isMeant: boolean): void {
     if (this.#oldSinceMs === undefined || !this.#original) return;
-    if (isMeant) this.#raiseEpoch();
+    const { epoch } = this.#store;
+    // Whoever was served from a copy that was written to knows it by that, and to him the original is the older one.
+    if (isMeant || this.#astrayMs > this.#oldSinceMs) this.#raiseEpoch();
     else {
       this.#store.swap(this.#original);
       this.#troubled();
@@ -221,7 +252,9 @@ export class Authority {
     }
     this.#oldSinceMs = undefined;
     this.#original = undefined;
-    this.#note(isMeant ? `the copy is meant, epoch ${this.#store.epoch}` : 'the store is itself again');
+    this.#note(
+      this.#store.epoch > epoch ? `the copy is meant, epoch ${this.#store.epoch}` : 'the store is itself again',
+    );
   }
 
   #raiseEpoch(): void {

@@ -15,6 +15,7 @@ export interface Mutant {
 
 export const COHERENCE = 'packages/verifier/src/coherence/coherence.ts';
 export const SEEN = 'packages/server/src/push/seen.ts';
+export const KNOWN_LOG = 'packages/server/src/push/known-log.ts';
 export const ROUNDS = 'packages/server/src/push/rounds.ts';
 
 export function spoil(file: string, from: string, to: string): Spoiling {

@@ -1,5 +1,5 @@
 /** Faults of the authority's side that the simulation must see. */
-import { COHERENCE, FEW_ROWS, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
+import { COHERENCE, FEW_ROWS, KNOWN_LOG, type Mutant, ROUNDS, SEEN, spoil } from './mutant.ts';
 
 export const MUTANTS_OF_NODES: readonly Mutant[] = [
   {
@@ -18,7 +18,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
       ),
     ],
     breaks: ['staleness', 'liveness'],
-    seed: 16,
+    seed: 73,
   },
   {
     name: 'cursor by sequence',
@@ -76,7 +76,7 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     spoilings: [],
     reading: 'torn',
     breaks: ['staleness'],
-    seed: 136,
+    seed: 16,
   },
   {
     name: 'transactions that were open forgotten',
@@ -101,6 +101,18 @@ export const MUTANTS_OF_NODES: readonly Mutant[] = [
     ],
     breaks: ['staleness', 'liveness'],
     seed: 143,
+  },
+  {
+    name: 'an older copy known by its numbers only',
+    spoilings: [spoil(KNOWN_LOG, " && state.landmark !== 'missing'", '')],
+    breaks: ['older copy'],
+    seed: 72,
+  },
+  {
+    name: 'swept before it was read, and told by nobody',
+    spoilings: [spoil(ROUNDS, 'if (mayLack(this.#seen, read)) ended', 'if (false) ended')],
+    breaks: ['staleness'],
+    seed: 88,
   },
   {
     name: 'epoch change told by nobody',

@@ -25,7 +25,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
       spoil(LEASE, 'if (!sentAt) return false;', 'if (this.#since) this.#since = now; if (!sentAt) return false;'),
     ],
     breaks: ['staleness'],
-    seed: 13,
+    seed: 19,
   },
   {
     name: 'any message renewing the lease',
@@ -37,7 +37,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
       ),
     ],
     breaks: ['staleness'],
-    seed: 13,
+    seed: 22,
   },
   {
     name: 'monotonic clock only',
@@ -129,7 +129,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
     spoilings: [spoil(RECEIVED, '|| (this.#last.get(`verdict ${key}`) ?? 0) > mark', '')],
     breaks: ['dead is final'],
-    seed: 35,
+    seed: 39,
   },
   {
     name: 'waiter joining a dead flight',
@@ -186,7 +186,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
       FEW_ROWS,
     ],
     breaks: ['staleness'],
-    seed: 86,
+    seed: 94,
   },
   {
     name: 'overtaken answers asked for once only',
@@ -301,7 +301,7 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
       ),
     ],
     breaks: ['recovery', 'bounds'],
-    seed: 35,
+    seed: 55,
   },
   {
     name: 'resumed believed, whatever was asked',
@@ -316,6 +316,6 @@ export const MUTANTS_OF_VERIFIERS: readonly Mutant[] = [
     name: 'gap not noticed',
     spoilings: [spoil(COHERENCE, 'else if (!hello.resumed) this.#newGeneration();', '')],
     breaks: ['staleness'],
-    seed: 6,
+    seed: 12,
   },
 ];

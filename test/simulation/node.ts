@@ -8,6 +8,7 @@ import type { Agenda } from './agenda.ts';
 import type { Chance } from './chance.ts';
 import { EPOCH_MS } from './clocks.ts';
 import type { Cores } from './cores.ts';
+import { Breach } from './oracle.ts';
 import type { Store, Truth } from './store.ts';
 
 /** Where a node writes what one stream says. */
@@ -26,6 +27,15 @@ export interface Reply {
   handles: Handles;
   /** Since when an older copy of the store has been in place, where it was that one that said so and no epoch tells. */
   oldSinceMs: number | undefined;
+}
+
+/** How much of what truly happened a copy of the store holds. */
+interface Course {
+  epoch: number;
+  commits: number;
+  newest: number;
+  /** It is an older copy that no epoch tells. */
+  isOld: boolean;
 }
 
 /** How the world treats nodes. */
@@ -60,6 +70,11 @@ export class Node {
   #streams = 0;
   #isReading = false;
   #isAskedAgain = false;
+  /**
+   * The last commit of which this life knows that the store had it: by the newest row. That a row came late, with a lower number than the
+   * newest, no look at the log tells.
+   */
+  #known = { epoch: 0, commit: 0 };
   isUp = true;
 
   constructor(name: string, world: Surroundings) {
@@ -83,13 +98,17 @@ export class Node {
 
   start(): void {
     this.#rounds = this.#newRounds();
+    this.#known = { epoch: 0, commit: 0 };
     this.isUp = true;
   }
 
   /** The name of the stream, told to the verifier by its hello only. */
   open(asked: Omit<NewStream, 'name'>, outlet: Outlet): string | undefined {
     if (!this.isUp) return undefined;
-    this.#deliver(this.#rounds.observe(this.#world.store.state()));
+    const { store } = this.#world;
+    const course = this.#course();
+    this.#deliver(this.#rounds.observe(store.state(this.#rounds.landmark)));
+    this.#sees(course);
     const name = `${this.name}.${this.#life}.${this.#streams++}`;
     if (this.#rounds.open({ ...asked, name }) !== 'opened') return undefined;
     this.#outlets.set(name, outlet);
@@ -118,9 +137,11 @@ export class Node {
     const { agenda, store, chance, conditions } = this.#world;
     const life = this.#life;
     agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} looks at the log`, () => {
-      const state = store.state();
+      const { landmark } = this.#rounds;
+      const state = store.state(landmark);
       agenda.after(chance.delayMs(conditions.typicalReadMs / 4), `${this.name} begins a round`, () => {
         if (life !== this.#life) return;
+        if (this.#hasLooked(landmark)) return this.#rest();
         const { round, deliveries } = this.#rounds.begin(state, store.reach(MAX_REPLAYED));
         this.#deliver(deliveries);
         if (!round || chance.is(conditions.failing)) this.#rest();
@@ -132,16 +153,25 @@ export class Node {
   #read(round: Parameters<Rounds['end']>[0], life: number): void {
     const { agenda, store, chance, conditions } = this.#world;
     agenda.after(this.#readMs(), `${this.name} reads`, () => {
-      const read = store.read(
-        round.after,
-        chance.is(conditions.paging) ? chance.whole(0, 3) : Number.POSITIVE_INFINITY,
-      );
+      const { landmark } = this.#rounds;
+      const atMost = chance.is(conditions.paging) ? chance.whole(0, 3) : Number.POSITIVE_INFINITY;
+      const read = store.read(round.after, atMost, landmark);
+      const course = this.#course();
       agenda.after(this.#readMs(), `${this.name} ends a round`, () => {
         if (life !== this.#life) return;
-        this.#deliver(this.#rounds.end(round, read));
+        if (this.#hasLooked(landmark)) return this.#rest();
+        const deliveries = this.#rounds.end(round, read);
+        this.#judge(deliveries, course);
+        this.#sees(course);
+        this.#deliver(deliveries);
         this.#rest();
       });
     });
+  }
+
+  /** Since a look that asked about this row there was another, for a stream that was opened. A real node makes one after the other. */
+  #hasLooked(landmark: Rounds['landmark']): boolean {
+    return this.#rounds.landmark !== landmark;
   }
 
   /** Half a read. Now and then the store is slow. */
@@ -192,6 +222,25 @@ export class Node {
       this.#outlets.delete(stream);
       outlet.end(end);
     }
+  }
+
+  #course(): Course {
+    const { store, oldSinceMs } = this.#world;
+    return { ...store.course, epoch: store.epoch, isOld: oldSinceMs() !== undefined };
+  }
+
+  /** What a node has once seen in the store it never again takes for not having been. */
+  #judge(deliveries: readonly Delivery[], { epoch, commits, isOld }: Course): void {
+    const known = this.#known;
+    if (!isOld || epoch !== known.epoch || commits >= known.commit) return;
+    if (!deliveries.some(({ messages }) => messages.some(({ kind }) => kind === 'heartbeat'))) return;
+    throw new Breach('older copy', `${this.name} echoes over ${commits} commits and has seen commit ${known.commit}`);
+  }
+
+  #sees({ epoch, newest }: Course): void {
+    if (this.#rounds.isBehind || epoch < this.#known.epoch) return;
+    const isNew = epoch > this.#known.epoch;
+    this.#known = { epoch, commit: isNew ? newest : Math.max(newest, this.#known.commit) };
   }
 
   #newRounds(): Rounds {

@@ -16,6 +16,8 @@ export type Invariant =
   | 'expiry'
   /** Accepted by a verifier that knew of a later epoch, or had been shown an older copy of the store. */
   | 'epoch'
+  /** A node echoed over a copy of the store that lacks what the node had seen in it. */
+  | 'older copy'
   /** Refused, or not decided, though it lived and every check was answered in time. */
   | 'liveness'
   /** Something grew past its limit. */

@@ -42,6 +42,8 @@ export interface Writers {
   takenBack: number;
   /** Mean true time between two crashes of the database. */
   crashEveryMs: number;
+  /** Share of sweeps by a node whose clock is so far ahead that everything is over for it. */
+  sweptAhead: number;
 }
 
 /** One seed of so many. */
@@ -49,7 +51,7 @@ const SEEDS_WITH_WRITERS = 4;
 
 function writersOf(seed: number): Writers | undefined {
   if (seed % SEEDS_WITH_WRITERS !== 0) return undefined;
-  return { chance: new Chance(seed), several: 0.4, takenBack: 0.3, crashEveryMs: 2_000 };
+  return { chance: new Chance(seed), several: 0.4, takenBack: 0.3, crashEveryMs: 2_000, sweptAhead: 0.3 };
 }
 
 /** The pulse of the verifiers simulated: every tenth of a bound up to ten seconds is one second. */

@@ -6,7 +6,7 @@
  * The store knows what it holds; what is true is in the tokens themselves (`Truth`), whatever copy of the store is in place.
  */
 import type { Handles, Verdict } from '@countersign/protocol';
-import type { LogRead, LogRow, LogState } from '../../packages/server/src/push/rounds.ts';
+import type { Landmark, LogRead, LogRow, LogState } from '../../packages/server/src/push/rounds.ts';
 import { cursorOf, isSeen, type Seen } from '../../packages/server/src/push/seen.ts';
 
 export interface Truth {
@@ -25,7 +25,11 @@ export interface Truth {
 export interface Row extends LogRow {
   /** Of users, clients and keys: tokens issued up to here are dead; undefined: the row kills nothing, it makes look again. */
   deadUpToMs: number | undefined;
+  /** The number of the commit that it came with, in the one true course of things. */
+  commit: number;
 }
+
+export type NewRow = Omit<Row, 'position' | 'cursor' | 'commit'>;
 
 /** What a copy of the store holds. */
 interface Contents {
@@ -33,6 +37,8 @@ interface Contents {
   nextTransaction: number;
   nextPosition: number;
   rows: Row[];
+  /** How many commits of the one true course of things it has. What is written to an older copy is none of them. */
+  commits: number;
   sweptUpTo: number;
   issued: Map<string, Truth>;
   dead: Map<string, Exclude<Verdict, 'live'>>;
@@ -58,6 +64,7 @@ export class Store {
     nextTransaction: 1,
     nextPosition: 1,
     rows: [],
+    commits: 0,
     sweptUpTo: 0,
     issued: new Map(),
     dead: new Map(),
@@ -86,14 +93,15 @@ export class Store {
   }
 
   /** Tokens that died with it; undefined: a restore or a crash came in between, and the transaction is gone. */
-  commit(open: Open, rows: readonly Omit<Row, 'position' | 'cursor'>[], nowMs: number): Truth[] | undefined {
+  commit(open: Open, rows: readonly NewRow[], nowMs: number): Truth[] | undefined {
     if (!this.#open.delete(open)) return undefined;
     const { issued, dead } = this.#contents;
+    this.#contents.commits++;
     const killed: Truth[] = [];
     for (const [index, row] of rows.entries()) {
       const position = open.positions[index] ?? 0;
       const cursor = this.#reading === 'sequence' ? position : open.transaction;
-      const committed = { ...row, position, cursor };
+      const committed = { ...row, position, cursor, commit: this.#contents.commits };
       this.#contents.rows.push(committed);
       for (const token of issued.values()) {
         if (!kills(committed, token) || dead.has(token.jti)) continue;
@@ -103,6 +111,14 @@ export class Store {
       }
     }
     return killed;
+  }
+
+  /** A commit that is lost with the older copy in which it is made. */
+  commitAstray(row: NewRow): void {
+    const open = this.begin();
+    this.insert(open, 1);
+    this.#contents.commits--; // it is counted next, and is no more than was there
+    this.commit(open, [row], 0);
   }
 
   rollBack(open: Open): void {
@@ -125,8 +141,8 @@ export class Store {
   /** Sweeps rows written before that, but never the newest. */
   sweep(beforeMs: number): void {
     const contents = this.#contents;
-    const newest = Math.max(0, ...contents.rows.map(({ position }) => position));
-    const isSwept = (row: Row) => row.atMs < beforeMs && row.position < newest;
+    const newest = this.#newestRow();
+    const isSwept = (row: Row) => row.atMs < beforeMs && row !== newest;
     for (const row of contents.rows) {
       if (isSwept(row)) contents.sweptUpTo = Math.max(contents.sweptUpTo, row.cursor);
     }
@@ -137,8 +153,8 @@ export class Store {
 
   copy(): Contents {
     const { rows, issued, dead, ...rest } = this.#contents;
-    // Numbers of transactions that were open are given again: what they would have written is not in the copy.
-    const nextTransaction = this.#oldestOpen();
+    // Numbers beyond the newest row are given again; one below it never is, though its transaction was open and is not in the copy.
+    const nextTransaction = this.#newestOnDisk() + 1;
     return { ...rest, nextTransaction, rows: [...rows], issued: new Map(issued), dead: new Map(dead) };
   }
 
@@ -163,8 +179,17 @@ export class Store {
     return this.#contents.epoch;
   }
 
-  state(): LogState {
-    return { epoch: this.#contents.epoch, head: cursorOf(this.#seen(this.#newest())) };
+  /** How many commits this copy has, and with which of them its newest row came. */
+  get course(): { commits: number; newest: number } {
+    return { commits: this.#contents.commits, newest: this.#newestRow()?.commit ?? 0 };
+  }
+
+  state(landmark: Landmark | undefined): LogState {
+    const { epoch, rows, sweptUpTo } = this.#contents;
+    const head = cursorOf(this.#seen(this.#newest()));
+    const isThere = landmark === undefined || rows.some((row) => isSame(row, landmark));
+    const fate = isThere ? 'there' : sweptUpTo >= landmark.cursor ? 'swept' : 'missing';
+    return { epoch, head, newest: this.#newestRow(), landmark: fate, isForeign: false };
   }
 
   /** The lowest cursor after which so many rows stand. */
@@ -174,7 +199,7 @@ export class Store {
   }
 
   /** `atMost`: a page shorter than what there is, of whole transactions. */
-  read(after: Seen, atMost: number): LogRead {
+  read(after: Seen, atMost: number, landmark: Landmark | undefined): LogRead {
     const { rows, sweptUpTo } = this.#contents;
     const visible = rows.filter(({ cursor }) => !isSeen(after, cursor));
     visible.sort((left, right) => left.cursor - right.cursor || left.position - right.position);
@@ -185,7 +210,7 @@ export class Store {
       ? visible
       : visible.filter((row) => row.cursor <= last && (this.#reading !== 'torn' || further.indexOf(row) < atMost));
     const seen = this.#seen(isComplete ? Math.max(after.upTo, this.#newest()) : last);
-    return { state: this.state(), rows: page, seen, isComplete, sweptUpTo };
+    return { state: this.state(landmark), rows: page, seen, isComplete, sweptUpTo };
   }
 
   verdict(jti: string, nowMs: number): Verdict {
@@ -197,15 +222,16 @@ export class Store {
     return token.expiresAtMs <= nowMs ? 'expired' : 'live';
   }
 
-  #oldestOpen(): number {
-    let oldest = this.#contents.nextTransaction;
-    for (const { transaction } of this.#open) oldest = Math.min(oldest, transaction);
-    return oldest;
-  }
-
   /** Where a read to the end comes to: the newest row that can be read or was swept, for that has been on the disk. */
   #newest(): number {
     return this.#reading === 'horizon' ? this.#contents.nextTransaction - 1 : this.#newestOnDisk();
+  }
+
+  #newestRow(): Row | undefined {
+    return this.#contents.rows.reduce<Row | undefined>(
+      (newest, row) => (newest === undefined || isAfter(row, newest) ? row : newest),
+      undefined,
+    );
   }
 
   #newestOnDisk(): number {
@@ -218,6 +244,14 @@ export class Store {
     const open = [...this.#open].map(({ transaction }) => transaction);
     return { upTo, open: open.filter((transaction) => transaction <= upTo) };
   }
+}
+
+function isAfter(row: Row, other: Row): boolean {
+  return row.cursor > other.cursor || (row.cursor === other.cursor && row.position > other.position);
+}
+
+function isSame(row: Row, { cursor, position, atMs, subjectId }: Landmark): boolean {
+  return row.cursor === cursor && row.position === position && row.atMs === atMs && row.subjectId === subjectId;
 }
 
 /** Whether a row names a token, in the way a verifier understands it. */

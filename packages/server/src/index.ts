@@ -16,6 +16,7 @@ export {
   dropScratchDatabase,
   dropScratchDatabases,
   type JournalEntry,
+  leaveScratchDatabase,
   makeScratchDatabase,
   openPostgresStore,
   openScratchStore,

@@ -45,9 +45,9 @@ import { InvalidationLog, Revocation, type WakeUps, wakeUpsWithinProcess } from 
 import { Sealer } from './sealing/sealing.ts';
 import { sweepSessions } from './sessions/job.ts';
 import { Sessions } from './sessions/sessions.ts';
-import { lookAtStore } from './standing/job.ts';
+import { lookAtClock, lookAtStore } from './standing/job.ts';
 import { requireStanding } from './standing/routes.ts';
-import { LOOK_MS, type Memory, Standing } from './standing/standing.ts';
+import { type ClockOffset, LOOK_MS, type Memory, Standing } from './standing/standing.ts';
 import { type Store, StoreUnavailable, sweepFootprints } from './store/store.ts';
 import { sweepTokens } from './tokens/job.ts';
 import { Tokens } from './tokens/tokens.ts';
@@ -91,8 +91,15 @@ export interface AuthorityGiven {
   limits?: Partial<Record<LimitName, Partial<Omit<Limit, 'reason'>>>>;
   /** Where this node keeps what it has seen of the store. Absent: only as long as it runs. */
   memory?: Memory;
-  /** What must die in the store is about to be ended: it is not served from, and its fence does not stop this. */
+  /** Of a node beside others: how far its clock is off. Absent: its clock is the only one. */
+  clockOffset?: ClockOffset;
+  /** What must die in the store is being ended: it is not served from, its fence does not stop this, and no key is made or rotated. */
   isSettling?: boolean;
+  /**
+   * These settings say from now on whose database this is. Of who alone decides: the one server of a data folder, an operator's command.
+   * Default: where they are others than those it has, they are refused.
+   */
+  adoptsSettings?: boolean;
 }
 
 /** Every part of an authority, by its name. */
@@ -104,7 +111,7 @@ export type Authority = Awaited<ReturnType<typeof composeAuthority>>;
  */
 export async function composeAuthority(given: AuthorityGiven) {
   const { world, settings, store, masterKey, node, limits: overrides } = given;
-  const { wakeUps = wakeUpsWithinProcess(), memory, isSettling = false } = given;
+  const { wakeUps = wakeUpsWithinProcess(), memory, clockOffset, isSettling = false, adoptsSettings = false } = given;
   const { clock, random, log, stopwatch, timers, mailTransport: transport } = world;
   const { issuer, accessAlgorithm, mailsPerMinute, organizationName, signUp } = settings;
 
@@ -117,7 +124,7 @@ export async function composeAuthority(given: AuthorityGiven) {
 
   const users = new Users({ store, clock, random, events, buckets });
   const clients = new Clients({ store, events, buckets, limits, clock, random });
-  const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm });
+  const keys = new Keys({ store, sealer, events, clock, random, issuer, accessAlgorithm });
   const mail = new Mail({ store, sealer, clock, random, transport, log, mailsPerMinute });
   const invalidations = new InvalidationLog(store);
   const standing = new Standing({
@@ -126,7 +133,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   });
   if (!isSettling) await standing.requireGood();
   await buckets.prepare();
-  await keys.prepare();
+  await keys.prepare({ adopts: adoptsSettings, makes: !isSettling });
 
   const revocation = new Revocation({ store, users, clients, events, clock, wakeUps });
   const sessions = new Sessions({ store, clock, random, users, events, buckets });
@@ -153,7 +160,7 @@ export async function composeAuthority(given: AuthorityGiven) {
   const introspection = new Introspection({ tokens, handles, events, limits, store, clock });
 
   const forwardAuth = new ForwardAuth({ tokens });
-  const push = new Push({ log, invalidations, wakeUps, handles, clients, random, stopwatch, timers });
+  const push = new Push({ log, invalidations, wakeUps, handles, clients, random, clock, stopwatch, timers });
   const alarms = new Alarms({ events, log });
   const cleartext = new Cleartext({ store, tokens, grants, sessions, clients, login, limits, events });
 
@@ -184,7 +191,7 @@ export async function composeAuthority(given: AuthorityGiven) {
       sessions,
     },
     ...{ tokens, identity, grants, authorization, login, introspection, push, alarms, cleartext, forwardAuth },
-    standing,
+    ...{ standing, clockOffset },
   };
 }
 
@@ -213,7 +220,7 @@ const PAGE_PATHS = /^\/$|^\/(login|logout|account|dev\/mailbox)(\/|$)|^\/oauth2\
 export function composeServer(authority: Authority, mailbox: DevelopmentMailbox | undefined): Server {
   const { world, settings, clients, tokens, grants, sessions, users, limits, events, keys, store, leases } = authority;
   const { issuer, organizationName, hstsPreload, trustedProxies, forwardAuthProxies = [] } = settings;
-  const { authorization, login, introspection, push, identity, cleartext, standing } = authority;
+  const { authorization, login, introspection, push, identity, cleartext, standing, clockOffset } = authority;
   let isAccepting = true;
 
   const http = createHttp({
@@ -232,6 +239,10 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
     healthRoutes({
       isAccepting: () => isAccepting,
       isKeyed: () => keys.isReady(),
+      async isTimely() {
+        await clockOffset?.look();
+        return clockOffset?.isSmall ?? true;
+      },
       async readStore() {
         await store.assertUsable();
         // A store that comes back may be an older copy, which no earlier look can know.
@@ -240,8 +251,9 @@ export function composeServer(authority: Authority, mailbox: DevelopmentMailbox 
       },
     }),
   );
-  app.use(requireStanding(standing)); // for all that follow
+  app.use(requireStanding(standing, { isByHeart: true })); // for all that follow
   app.route('/', discoveryRoutes({ keys, issuer }));
+  app.use(requireStanding(standing)); // and from here on
   app.route('/', grantRoutes({ grants, tokens, clients, events, store }));
   app.route('/', introspectionRoutes({ introspection, clients, keys }));
   app.route('/', forwardAuthRoutes({ forwardAuth: authority.forwardAuth }));
@@ -297,7 +309,7 @@ function routesOf(handlers: readonly { method: string; path: string }[]): Server
 
 /** What runs on every node, and the jobs, each of which one node does. Returns the former; the jobs are the leases'. */
 function startJobs(authority: Authority): RunningTimer[] {
-  const { keys, introspection, leases, standing } = authority;
+  const { keys, introspection, leases, standing, clockOffset } = authority;
   const { timers } = authority.world;
   // Over a store that nobody is served from nothing is done, either: an older copy would have its mails sent once more.
   const whileGood: Timers = {
@@ -306,6 +318,7 @@ function startJobs(authority: Authority): RunningTimer[] {
   leases.start(jobsOf(authority), whileGood);
   return [
     timers.every(LOOK_MS, () => lookAtStore(standing)),
+    ...(clockOffset ? [timers.every(1_000, () => lookAtClock(clockOffset))] : []),
     whileGood.every(1_000, () => reloadKeys(keys)),
     // What this process counted is in no other.
     whileGood.every(1_000, () => countEvidence(introspection)),

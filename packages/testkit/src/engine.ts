@@ -11,7 +11,7 @@ const LOCAL_SERVER = 'postgres://postgres@127.0.0.1:5432/postgres';
 
 /** `COUNTERSIGN_TEST_ENGINE=postgres` with `TEST_DATABASE_URL` or the server of this machine, unless a test names a server itself. */
 export function engineOf(databaseServerUrl: string | undefined): TestEngine {
-  const { COUNTERSIGN_TEST_ENGINE: engine, TEST_DATABASE_URL: url, COUNTERSIGN_TEST_RUN: run = 'alone' } = process.env;
+  const { COUNTERSIGN_TEST_ENGINE: engine, TEST_DATABASE_URL: url, COUNTERSIGN_TEST_RUN: run } = process.env;
   if (databaseServerUrl !== undefined) return { url: databaseServerUrl, run };
   return engine === 'postgres' ? { url: url ?? LOCAL_SERVER, run } : undefined;
 }

@@ -118,6 +118,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     },
     store,
     masterKey,
+    // Over the folder of an earlier one it has other ports, and with them another issuer.
+    adoptsSettings: true,
     ...(options.limits === 'real' ? {} : { limits: { ...WIDE_LIMITS, ...options.limits } }),
   });
   const server = composeServer(authority, undefined);

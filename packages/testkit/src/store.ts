@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Clock,
-  dropScratchDatabase,
   type JournalEntry,
+  leaveScratchDatabase,
   openScratchStore,
   openSqliteStore,
   type Store,
@@ -39,7 +39,7 @@ export async function openTestStore(given: {
     ...(databaseUrl !== undefined && { databaseUrl }),
   });
   writeFileSync(file, url);
-  return { store, remove: () => dropScratchDatabase(engine, url) };
+  return { store, remove: () => leaveScratchDatabase(engine, url) };
 }
 
 function readIfThere(file: string): string | undefined {

@@ -1,6 +1,6 @@
 import { openBucketKey } from '../buckets/buckets.ts';
 import type { Sealer } from '../sealing/sealing.ts';
-import type { ExportedRow } from '../store/store.ts';
+import type { ExportedRow, ExportMac } from '../store/store.ts';
 
 /**
  * Looks at rows of an export for those that the master key must open. `isSeen`: at least one did, so the key is that of the source.
@@ -21,4 +21,9 @@ export function masterKeyCheck(sealer: Sealer): { look(row: ExportedRow): void; 
       return isSeen;
     },
   };
+}
+
+/** What ends an export, and lets an import trust it: only who has the master key can make one. */
+export function exportMac(sealer: Sealer): ExportMac {
+  return () => sealer.mac('export');
 }

@@ -10,13 +10,13 @@ import type { Tokens } from '../tokens/tokens.ts';
 import type { Users } from '../users/users.ts';
 
 /**
- * Journal entries in one transaction: a few milliseconds of the one writer, and bounded memory however long the journal is.
+ * Journal entries, or grants that end, in one transaction: a few milliseconds of the one writer, and bounded memory however many there are.
  */
 export const REPLAY_BATCH = 500;
 
 /** The domains over the restored copy. */
 export interface RestoreParts {
-  grants: Pick<Grants, 'burnAllCodes' | 'replay' | 'endAll'>;
+  grants: Pick<Grants, 'burnAllCodes' | 'replay' | 'endNext'>;
   login: Pick<Login, 'revokeAllLinks'>;
   sessions: Pick<Sessions, 'endAll'>;
   tokens: Pick<Tokens, 'revokeAll'>;
@@ -68,6 +68,7 @@ export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Pro
       for (const { kind } of batch) replayed[kind] += 1;
     }
   }
+  const grantsEnded = journal.kind === 'complete' ? undefined : await endAllGrants(grants, store);
   return store.write(async (tx) => {
     await leases.freeAll(tx);
     await grants.burnAllCodes(tx);
@@ -76,7 +77,7 @@ export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Pro
       sessionsEnded: await sessions.endAll(tx),
       accessTokensRevoked: await tokens.revokeAll(tx),
       consentsForgotten: await authorization.forgetAllConsents(tx),
-      grantsEnded: journal.kind === 'complete' ? undefined : await grants.endAll(tx),
+      grantsEnded,
       replayed,
     };
     const { epoch, backupAtMs } = copy;
@@ -84,6 +85,17 @@ export async function settleRestore(parts: RestoreParts, copy: SettledCopy): Pro
     await events.append(tx, { type: 'store.restored', detail });
     return outcome;
   });
+}
+
+async function endAllGrants(grants: RestoreParts['grants'], store: SettledCopy['store']): Promise<number> {
+  let [ended, afterId] = [0, ''];
+  for (;;) {
+    const ids = await store.write((tx) => grants.endNext(tx, { afterId, limit: REPLAY_BATCH }));
+    ended += ids.length;
+    const last = ids.at(-1);
+    if (last === undefined) return ended;
+    afterId = last;
+  }
 }
 
 async function replay({ grants, users, clients }: RestoreParts, tx: Transaction, entry: JournalEntry): Promise<void> {

@@ -16,7 +16,7 @@
 import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { decodeBase64url, encodeBase64url, hasEntropyBucketForm } from '@countersign/protocol';
 import type { Sealer } from '../sealing/sealing.ts';
-import type { Store } from '../store/store.ts';
+import type { Sql, Store } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { insertBucketKey, selectBucketKeys } from './table.ts';
@@ -125,9 +125,9 @@ export class Buckets {
   }
 
   async #load(): Promise<void> {
-    for (const row of await selectBucketKeys(this.#store.read)) {
-      this.#keys.set(row.version, openBucketKey(this.#sealer, row));
-      this.#newest = Math.max(this.#newest, row.version);
+    for (const [version, key] of await openBucketKeys(this.#store.read, this.#sealer)) {
+      this.#keys.set(version, key);
+      this.#newest = Math.max(this.#newest, version);
     }
   }
 
@@ -170,6 +170,12 @@ export function digestOf(signingInput: string): Uint8Array {
 /** A bucket key as its row holds it. @throws SealBroken where it was sealed under another master key */
 export function openBucketKey(sealer: Sealer, row: { version: number; sealedKey: Uint8Array }): KeyObject {
   return createSecretKey(sealer.open(place(row.version), row.sealedKey));
+}
+
+/** All of them, by version; reads only. @throws SealBroken */
+export async function openBucketKeys(sql: Sql, sealer: Sealer): Promise<Map<number, KeyObject>> {
+  const rows = await selectBucketKeys(sql);
+  return new Map(rows.map((row) => [row.version, openBucketKey(sealer, row)]));
 }
 
 function framed(...parts: string[]): string {

@@ -1,14 +1,13 @@
 /**
  * One server at a time on a data folder: two would each believe to be the only one that counts limits and sends mails.
  *
- * The lock is one that the operating system holds for the process and lets go of with it, however it ends (SQLite's lock on a
- * file of its own). A number in a file would have to be believed after a crash, when another process may have got that number,
- * and in a container every process has the same one. `countersign.pid` only tells a person whom to stop.
+ * The lock is the operating system's (world/file-lock.ts). In a container every process has the same number, so `countersign.pid` only
+ * tells a person whom to stop.
  */
-import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { DATABASE_FILE } from '../store/store.ts';
+import { holdFile } from '../world/file-lock.ts';
 import { readText, writePrivateFile } from '../world/files.ts';
 import { CommandRefused } from './refusals.ts';
 
@@ -21,14 +20,9 @@ export function hasDatabase(dataFolder: string): boolean {
 
 /** Takes the data folder (which exists) for this process. Call the result to give it back. @throws CommandRefused `server_running` */
 export function holdDataFolder(held: { dataFolder: string; processId: number }): () => void {
-  const lock = join(held.dataFolder, LOCK_FILE);
   const processFile = join(held.dataFolder, PROCESS_FILE);
-  closeSync(openSync(lock, 'a', 0o600));
-  const database = new DatabaseSync(lock, { timeout: 0 });
-  try {
-    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-  } catch {
-    database.close();
+  const release = holdFile(join(held.dataFolder, LOCK_FILE));
+  if (!release) {
     const holder = readText(processFile)?.trim() ?? '';
     const whose = /^\d+$/.test(holder) ? ` (process ${holder})` : '';
     throw new CommandRefused(
@@ -38,9 +32,11 @@ export function holdDataFolder(held: { dataFolder: string; processId: number }):
     );
   }
   writePrivateFile(processFile, `${held.processId}\n`);
+  let isHeld = true;
   return () => {
-    if (!database.isOpen) return;
+    if (!isHeld) return;
+    isHeld = false;
     rmSync(processFile, { force: true });
-    database.close();
+    release();
   };
 }

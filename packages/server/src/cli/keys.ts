@@ -1,9 +1,9 @@
 /** `countersign keys …`: what signs, and replacing it. */
 import type { Command } from 'commander';
 import type { KeyPurpose } from '../keys/keys.ts';
-import { withAuthority } from './opening.ts';
+import { requirePostgres, settingsOf, withAuthority } from './opening.ts';
 import { choice, type JsonOption, withJson } from './options.ts';
-import { iso, reply, table, when } from './output.ts';
+import { iso, pairs, reply, table, when } from './output.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Every purpose that can be rotated: handles must stay the same for as long as the installation lives. */
@@ -21,6 +21,11 @@ export function keyCommands(program: Command, terminal: Terminal): void {
   withJson(keys.command('rotate').description('let the waiting key sign from now on; nobody is logged out'))
     .addOption(choice('--purpose <purpose>', 'only the keys of this purpose (default: all)', ROTATED))
     .action((options: RotateOptions) => rotateKeys(terminal, options));
+  withJson(
+    keys
+      .command('adopt')
+      .description('of many nodes: let the issuer and access algorithm of these settings hold for all from now on'),
+  ).action((options: JsonOption) => adoptSettings(terminal, options));
 }
 
 async function listKeys(terminal: Terminal, options: JsonOption): Promise<void> {
@@ -63,5 +68,20 @@ async function rotateKeys(terminal: Terminal, options: RotateOptions): Promise<v
   reply(terminal, options, {
     text: `${table(['PURPOSE', 'SIGNS NOW'], rows, 'Nothing to rotate.')}\n\n${note}`,
     json: { rotated },
+  });
+}
+
+/** The one server of a data folder adopts its settings with its start; of many nodes none may, or two would take turns. */
+async function adoptSettings(terminal: Terminal, options: JsonOption): Promise<void> {
+  const settings = settingsOf(terminal);
+  requirePostgres(settings, 'The server of a data folder adopts changed settings by itself: restart it.');
+  await withAuthority(terminal, async () => {}, { adoptsSettings: true });
+  const { issuer, accessAlgorithm } = settings;
+  const note =
+    'Nodes that run sign by this algorithm within a second; of another issuer they are not ready any more, and tokens that name it are no ' +
+    'longer good. No node starts with other settings.';
+  reply(terminal, options, {
+    text: `${pairs({ issuer, 'access algorithm': accessAlgorithm })}\n\n${note}`,
+    json: { issuer, accessAlgorithm },
   });
 }

@@ -1,8 +1,10 @@
 /** `countersign export`, `import`, `restore-point`: from the embedded store to PostgreSQL, and what is done once its server was restored. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { masterKeyCheck, settleRestore } from '../admin/admin.ts';
+import { exportMac, masterKeyCheck, settleRestore } from '../admin/admin.ts';
+import { openBucketKeys } from '../buckets/buckets.ts';
 import type { Settings } from '../config/config.ts';
+import { requireNoOther } from '../keys/keys.ts';
 import { Sealer } from '../sealing/sealing.ts';
 import {
   abandonExport,
@@ -14,11 +16,19 @@ import {
   setRestorePoint,
 } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
+import { ensurePrivateFolder } from '../world/files.ts';
 import { pinoLog } from '../world/log-pino.ts';
 import { systemRandom } from '../world/random.ts';
 import { requireSameIdentity } from './identity.ts';
 import { memoryIn } from './memory.ts';
-import { authorityOver, existingMasterKey, openDataFolder, settingsOf } from './opening.ts';
+import {
+  authorityOver,
+  existingMasterKey,
+  nodeJournalOf,
+  openDataFolder,
+  requirePostgres,
+  settingsOf,
+} from './opening.ts';
 import { type JsonOption, wholeNumber, withJson } from './options.ts';
 import { pairs, reply } from './output.ts';
 import { progressOn } from './progress.ts';
@@ -39,6 +49,9 @@ interface RestorePointWords extends JsonOption {
 
 /** One writes; what is asked beside it needs a second. */
 const COMMAND_CONNECTIONS = 2;
+
+/** The epoch that follows is the highest whole number which every reader of it holds exactly. */
+const MAX_EPOCH = Number.MAX_SAFE_INTEGER - 1;
 
 /** Statements over whole tables, on which nobody waits: a hundred million rows are updated or counted in this. */
 const LONG_STATEMENT_MS = 60 * 60_000;
@@ -69,7 +82,7 @@ export function movingCommands(program: Command, terminal: Terminal): void {
       '--journal <folder>',
       'the revocation journals of all nodes, each in its folder; without them every grant ends',
     )
-    .option('--above-epoch <number>', 'an epoch that a node or verifier has seen', wholeNumber(1, 999_999_999))
+    .option('--above-epoch <number>', 'an epoch that a node or verifier has seen', wholeNumber(1, MAX_EPOCH))
     .action((options: RestorePointWords) => restorePoint(terminal, options));
 }
 
@@ -81,18 +94,19 @@ async function exportTo(terminal: Terminal, options: ExportWords): Promise<void>
   const settings = settingsOf(terminal);
   requireSameIdentity(settings);
   const { issuer, accessAlgorithm } = settings;
+  const mac = exportMac(new Sealer({ masterKey: existingMasterKey(settings), random: systemRandom }));
   const store = await openDataFolder(settings);
   const progress = progressOn(terminal.stderr);
   try {
     const result = await exportStore({
-      ...{ store, file, clock: systemClock, random: systemRandom, identity: { issuer, accessAlgorithm } },
+      ...{ store, file, mac, clock: systemClock, random: systemRandom, identity: { issuer, accessAlgorithm } },
       onProgress: (rows) => progress.tell(`${rows} rows written`),
     });
     progress.end();
-    const { exportId, rowCount, sha256, resumedAt } = result;
+    const { exportId, rowCount, resumedAt } = result;
     const text = [
       `Exported ${rowCount} rows into ${resolve(file)}.`,
-      pairs({ export: exportId, 'sha-256 of its rows': sha256, 'rows of an earlier try': resumedAt || undefined }),
+      pairs({ export: exportId, 'rows of an earlier try': resumedAt || undefined }),
       'From now on nothing is served from this data folder. Carry the file, and apart from it the master key, to the new home, and run there:',
       `  countersign import ${file}`,
       'The file logs nobody in and forges nothing without the master key. It names users by their addresses: keep it private, and destroy',
@@ -121,12 +135,13 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
   const settings = settingsOf(terminal);
   const { issuer, accessAlgorithm } = settings;
   const masterKey = existingMasterKey(settings);
-  const key = masterKeyCheck(new Sealer({ masterKey, random: systemRandom }));
+  const sealer = new Sealer({ masterKey, random: systemRandom });
+  const key = masterKeyCheck(sealer);
   const store = await openPatiently(settings);
   const progress = progressOn(terminal.stderr);
   try {
     const result = await importStore({
-      ...{ store, file, clock: systemClock },
+      ...{ store, file, mac: exportMac(sealer), clock: systemClock },
       acceptRow: (row) => key.look(row),
       accept({ header }) {
         if (!key.isSeen)
@@ -141,7 +156,11 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
       onProgress: ({ rows, of }) => progress.tell(`${rows} of ${of} rows imported`),
     });
     progress.end();
-    const { rowCount, epoch, resumedAt } = result;
+    const { rowCount, epoch, resumedAt, wasDone } = result;
+    if (wasDone) {
+      const text = `This file was imported already, all ${rowCount} rows of it. Nothing was changed.`;
+      return reply(terminal, options, { text, json: result });
+    }
     const text = [
       `Imported ${rowCount} rows; the store's epoch is now ${epoch}.`,
       ...(resumedAt > 0 ? [pairs({ 'rows of an earlier try': resumedAt })] : []),
@@ -156,17 +175,17 @@ async function importFrom(terminal: Terminal, file: string, options: JsonOption)
 
 async function restorePoint(terminal: Terminal, options: RestorePointWords): Promise<void> {
   const settings = settingsOf(terminal);
-  requireSameIdentity(settings);
   const masterKey = existingMasterKey(settings);
   const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
   const store = await openPatiently(settings);
   try {
-    const authority = await authorityOver({ settings, store, masterKey, log, isSettling: true });
-    const copyAtMs = (await authority.events.newestAtMs()) ?? 0;
+    // A wrong key and other settings are found out before the fence goes up: nobody could take it down.
+    await requireNoOther(store.read, settings);
+    await openBucketKeys(store.read, new Sealer({ masterKey, random: systemRandom }));
     const { journal, epoch: journalEpoch } =
       options.journal === undefined
         ? { journal: { kind: 'missing' as const, why: 'none was given' }, epoch: 0 }
-        : journalOfNodes({ folder: options.journal, copyAtMs });
+        : journalOfNodes(options.journal);
     const aboveEpoch = Math.max(
       journalEpoch,
       memoryIn(settings.dataFolder).read()?.epoch ?? 0,
@@ -174,7 +193,11 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
     );
     const { epoch, settled } = await setRestorePoint({
       ...{ store, clock: systemClock, random: systemRandom, aboveEpoch },
-      settle: (raised) => settleRestore(authority, { store, epoch: raised, journal }),
+      // Composed behind the fence: what it reads of the copy nobody changes any more.
+      async settle(raised) {
+        const authority = await authorityOver({ settings, store, masterKey, log, isSettling: true });
+        return settleRestore(authority, { store, epoch: raised, journal });
+      },
     });
     const text = [`The restore point is set; the store's epoch is now ${epoch}.`, ...settledLines(settled, journal)];
     const json = { epoch, journal: journal.kind, outcome: settled };
@@ -185,17 +208,14 @@ async function restorePoint(terminal: Terminal, options: RestorePointWords): Pro
 }
 
 /** @throws CommandRefused `postgresql_only` */
-function openPatiently({ database }: Settings): Promise<PostgresStore> {
-  if (database.kind === 'embedded') {
-    throw new CommandRefused(
-      'postgresql_only',
-      'This is for PostgreSQL, and no databaseUrl (COUNTERSIGN_DATABASE_URL) is set. An embedded database goes back to a backup with: ' +
-        'countersign restore',
-    );
-  }
-  const { url, caFile } = database;
+function openPatiently(settings: Settings): Promise<PostgresStore> {
+  const { url, caFile } = requirePostgres(
+    settings,
+    'An embedded database goes back to a backup with: countersign restore',
+  );
+  ensurePrivateFolder(settings.dataFolder);
   return openPostgresStore({
-    ...{ url, caFile, clock: systemClock, journal: { kind: 'none' } },
+    ...{ url, caFile, clock: systemClock, journal: nodeJournalOf(settings) },
     ...{ connections: COMMAND_CONNECTIONS, statementTimeoutMs: LONG_STATEMENT_MS, maxWorkMs: LONG_STATEMENT_MS },
   });
 }

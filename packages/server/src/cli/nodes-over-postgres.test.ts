@@ -1,10 +1,11 @@
 // Needs PostgreSQL: its nodes share one.
 /** Several nodes over one PostgreSQL, as composed authorities and as the command line starts them. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import pg from 'pg';
 import { composeAuthority } from '../server.ts';
 import { dropScratchDatabase, makeScratchDatabase, openPostgresStore } from '../store/store.ts';
 import { ISSUER, StandingClock, TEST_SERVER } from '../testing/testing.ts';
@@ -12,6 +13,7 @@ import { systemRandom } from '../world/random.ts';
 import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { run } from './cli.ts';
+import { memoryIn } from './memory.ts';
 import { FakeTerminal } from './testing/terminal.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'countersign-nodes-'));
@@ -25,6 +27,18 @@ async function emptyDatabase(): Promise<string> {
   const url = await makeScratchDatabase(TEST_SERVER, { isEmpty: true });
   databases.push(url);
   return url;
+}
+
+/** A copy of a database as it is now. Nobody may be connected to it. */
+async function copyOf(url: string): Promise<string> {
+  const copy = await emptyDatabase();
+  const [from, to] = [url, copy].map((one) => new URL(one).pathname.slice(1));
+  const client = new pg.Client({ connectionString: TEST_SERVER.url });
+  await client.connect();
+  await client.query(`DROP DATABASE ${to}`);
+  await client.query(`CREATE DATABASE ${to} TEMPLATE ${from}`);
+  await client.end();
+  return copy;
 }
 
 test('nodes that start at once over an empty database make its tables once, and one set of keys', async () => {
@@ -69,6 +83,39 @@ test('nodes that start at once over an empty database make its tables once, and 
   await Promise.all(nodes.map(({ store }) => store.close()));
 });
 
+test('a command refuses an older copy of what its data folder has seen, and is remembered there itself', async () => {
+  const databaseUrl = await emptyDatabase();
+  const dataFolder = join(root, 'seen');
+  const ran = async (words: string, url = databaseUrl) => {
+    const terminal = new FakeTerminal();
+    const code = await run(
+      terminal.for(words.split(' '), {
+        ...{ COUNTERSIGN_DATA_FOLDER: dataFolder, COUNTERSIGN_DATABASE_URL: url },
+        COUNTERSIGN_MASTER_KEY: masterKey,
+      }),
+    );
+    return { code, stderr: terminal.stderr };
+  };
+  const masterKey = Buffer.from(systemRandom.bytes(32)).toString('base64');
+  const succeeds = async (words: string) => assert.deepEqual(await ran(words), { code: 0, stderr: '' });
+  await succeeds('migrate');
+  await succeeds('user add ada@example.com');
+  const older = await copyOf(databaseUrl);
+  assert.equal((await ran('user list', older)).code, 0, 'nothing that is told was lost yet');
+  await succeeds('user disable ada@example.com');
+  const refused = await ran('user add eve@example.com', older);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /older copy of what this node has seen.*countersign restore-point/s);
+  await succeeds('user list');
+  // What a server of this folder saw meanwhile is not forgotten for what a command saw.
+  const file = join(dataFolder, 'seen.json');
+  const seen = JSON.parse(readFileSync(file, 'utf8'));
+  assert.ok(seen.newest.subjectId.startsWith('user_'));
+  memoryIn(dataFolder).write({ ...seen, head: seen.head + 1 });
+  memoryIn(dataFolder).write(seen);
+  assert.deepEqual(memoryIn(dataFolder).read(), { ...seen, head: seen.head + 1 });
+});
+
 test('the command line works on PostgreSQL, plans before it changes, and leaves to its tools what is theirs', async () => {
   const databaseUrl = await emptyDatabase();
   const dataFolder = join(root, 'data');
@@ -110,6 +157,35 @@ test('the command line works on PostgreSQL, plans before it changes, and leaves 
     assert.match(stderr, /for the database file in the data folder/);
   }
   assert.equal(existsSync(join(dataFolder, 'countersign.db')), false);
+
+  const other = { COUNTERSIGN_ISSUER: 'https://other.example' };
+  for (const settings of [other, { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' }]) {
+    for (const words of ['keys list', 'start', 'restore-point']) {
+      const { code, stderr } = await ran(words, settings);
+      assert.equal(code, 1);
+      assert.match(stderr, /belongs to the authority with.* and here .*countersign keys adopt/);
+    }
+  }
+  const before = await ran('keys list');
+  assert.doesNotMatch(before.stdout, /Ed25519/);
+  const adopted = await ran('keys adopt', { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' });
+  assert.equal(adopted.code, 0, adopted.stderr);
+  assert.match(adopted.stdout, /access algorithm +Ed25519/);
+  assert.equal((await ran('keys list')).code, 1, 'the settings of before are another now');
+  const after = await ran('keys list', { COUNTERSIGN_ACCESS_ALGORITHM: 'Ed25519' });
+  assert.match(after.stdout, /access +Ed25519 +active/);
+  assert.equal((await ran('keys adopt')).code, 0);
+  const embedded = await ran('keys adopt', { COUNTERSIGN_DATABASE_URL: '' });
+  assert.equal(embedded.code, 1);
+  assert.match(embedded.stderr, /for PostgreSQL.*restart it/);
+
+  const otherKey = { COUNTERSIGN_MASTER_KEY: Buffer.from(systemRandom.bytes(32)).toString('base64') };
+  assert.match((await ran('restore-point', otherKey)).stderr, /sealed under another master key.*Nothing was changed/s);
+  assert.equal((await ran('client list')).code, 0, 'no fence was left behind');
+  const highest = Number.MAX_SAFE_INTEGER;
+  assert.match((await ran(`restore-point --above-epoch ${highest}`)).stderr, /It must be a whole number/);
+  const point = await ran(`restore-point --json --above-epoch ${highest - 1}`);
+  assert.equal(JSON.parse(point.stdout).epoch, highest);
 
   const away = new URL(databaseUrl);
   away.port = '1';

@@ -1,16 +1,23 @@
 /** From settings to the parts of an authority: what every command but --help does first. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MasterKeySource, openMasterKey, readSettings, type Settings } from '../config/config.ts';
+import {
+  type DatabaseSettings,
+  type MasterKeySource,
+  openMasterKey,
+  readSettings,
+  type Settings,
+} from '../config/config.ts';
 import type { WakeUps } from '../revocation/revocation.ts';
 import { type Authority, composeAuthority, type World } from '../server.ts';
-import type { Memory } from '../standing/standing.ts';
+import type { ClockOffset, Memory } from '../standing/standing.ts';
 import {
   defaultJournalFolder,
   isMigrated,
   openPostgresStore,
   openSqliteStore,
   type PostgresStore,
+  type PostgresStoreOptions,
   type SqliteStore,
 } from '../store/store.ts';
 import { systemClock } from '../world/clock.ts';
@@ -23,6 +30,7 @@ import { systemStopwatch } from '../world/stopwatch.ts';
 import { systemTimers } from '../world/timers.ts';
 import { hasDatabase } from './data-folder.ts';
 import { requireSameIdentity } from './identity.ts';
+import { memoryIn } from './memory.ts';
 import { nodeNameOf } from './node-name.ts';
 import { CommandRefused } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
@@ -46,7 +54,11 @@ export function settingsOf(terminal: Terminal): Settings {
  * Runs a command's work on the store, beside a running server or without one; both see each other's commits at once.
  * Refuses where there is no database: making one because a path is misspelt would answer every question with "none".
  */
-export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened) => Promise<T>): Promise<T> {
+export async function withAuthority<T>(
+  terminal: Terminal,
+  work: (opened: Opened) => Promise<T>,
+  { adoptsSettings = false }: { adoptsSettings?: boolean } = {},
+): Promise<T> {
   const settings = settingsOf(terminal);
   await requireDatabase(settings);
   requireSameIdentity(settings);
@@ -54,10 +66,24 @@ export async function withAuthority<T>(terminal: Terminal, work: (opened: Opened
   const masterKey = masterKeyOf(settings);
   const store = await openStore(settings);
   try {
-    return await work({ settings, store, authority: await authorityOver({ settings, store, masterKey, log }) });
+    const authority = await authorityOver({
+      ...{ settings, store, masterKey, log, adoptsSettings },
+      ...memoryOfCommand(settings),
+    });
+    const result = await work({ settings, store, authority });
+    await authority.standing.end();
+    return result;
   } finally {
     await store.close();
   }
+}
+
+/**
+ * What a command knows of the store. On PostgreSQL it may have been led to an older copy, where what it takes back would be taken back for
+ * nobody. The embedded file is the one that the server of its folder has, and that server judges it.
+ */
+export function memoryOfCommand({ database, dataFolder }: Settings): { memory?: Memory } {
+  return database.kind === 'postgres' ? { memory: memoryIn(dataFolder) } : {};
 }
 
 /**
@@ -80,13 +106,15 @@ export function existingMasterKey(settings: Settings): Uint8Array {
 }
 
 export async function openStore(settings: Settings): Promise<OpenStore> {
-  const { database, journalFolder, dataFolder } = settings;
+  const { database } = settings;
   if (database.kind === 'embedded') return openEmbedded(settings);
   const { url, caFile, connections } = database;
-  // Nothing orders the lines of several nodes: each writes a folder of its own.
-  const own = (folder: string) => folderOf(join(folder, nodeNameOf(dataFolder)));
-  const journal = journalFolder === undefined ? ({ kind: 'none' } as const) : own(journalFolder);
-  return openPostgresStore({ url, caFile, connections, journal, clock: systemClock });
+  return openPostgresStore({ url, caFile, connections, journal: nodeJournalOf(settings), clock: systemClock });
+}
+
+/** Over PostgreSQL. Nothing orders the lines of several nodes: each writes a folder of its own. */
+export function nodeJournalOf({ journalFolder, dataFolder }: Settings): PostgresStoreOptions['journal'] {
+  return journalFolder === undefined ? { kind: 'none' } : folderOf(join(journalFolder, nodeNameOf(dataFolder)));
 }
 
 /** The embedded store of a data folder that has one, for what is done to its file. @throws CommandRefused */
@@ -103,6 +131,18 @@ export function requireEmbedded({ database }: Settings): void {
     'embedded_only',
     'This is for the database file in the data folder, and databaseUrl names PostgreSQL. Back that up and restore it with its own ' +
       'tools, as docs/operating/backup.md says; or unset databaseUrl (COUNTERSIGN_DATABASE_URL, DATABASE_URL).',
+  );
+}
+
+/** @throws CommandRefused `postgresql_only`, with what is done otherwise where the state is in the data folder */
+export function requirePostgres(
+  { database }: Settings,
+  otherwise: string,
+): Extract<DatabaseSettings, { kind: 'postgres' }> {
+  if (database.kind === 'postgres') return database;
+  throw new CommandRefused(
+    'postgresql_only',
+    `This is for PostgreSQL, and no databaseUrl (COUNTERSIGN_DATABASE_URL) is set. ${otherwise}`,
   );
 }
 
@@ -140,19 +180,24 @@ export function authorityOver(given: {
   mailTransport?: MailTransport;
   wakeUps?: WakeUps;
   onJobError?: (error: unknown) => void;
-  /** Of the server: a command does not judge whether the store is an older one. */
   memory?: Memory;
+  clockOffset?: ClockOffset;
   node?: string;
+  /** Of a restore, which ends what must die before anybody is served. */
   isSettling?: boolean;
+  adoptsSettings?: boolean;
 }): Promise<Authority> {
   const { settings, store, masterKey, log, mailTransport = NO_MAILS, onJobError = () => {} } = given;
-  const { wakeUps, memory, node, isSettling = false } = given;
+  const { wakeUps, memory, clockOffset, node, isSettling = false, adoptsSettings = false } = given;
   const world: World = {
     ...{ clock: systemClock, random: systemRandom, stopwatch: systemStopwatch, log, mailTransport },
     timers: systemTimers({ onError: onJobError }),
   };
-  const more = { ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(node !== undefined && { node }) };
-  return composeAuthority({ world, settings, store, masterKey, isSettling, ...more });
+  const more = {
+    ...{ ...(wakeUps && { wakeUps }), ...(memory && { memory }), ...(clockOffset && { clockOffset }) },
+    ...(node !== undefined && { node }),
+  };
+  return composeAuthority({ world, settings, store, masterKey, isSettling, adoptsSettings, ...more });
 }
 
 const NO_MAILS: MailTransport = {

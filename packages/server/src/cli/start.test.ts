@@ -35,6 +35,32 @@ test('an error that nothing caught is logged without its message, and ends the p
   assert.equal(await ended, 0);
 });
 
+test('the one server of a data folder runs with the settings it is started with, and commands with those alone', async (t) => {
+  const dataFolder = folder(t);
+  const environmentOf = (algorithm: string) => ({
+    COUNTERSIGN_DATA_FOLDER: dataFolder,
+    COUNTERSIGN_PORT: '0',
+    COUNTERSIGN_PLAINTEXT_PORT: '0',
+    COUNTERSIGN_ACCESS_ALGORITHM: algorithm,
+  });
+  const listed = async (algorithm: string) => {
+    const terminal = new FakeTerminal();
+    const code = await run(terminal.for(['keys', 'list'], environmentOf(algorithm)));
+    return { code, stdout: terminal.stdout };
+  };
+  for (const algorithm of ['ES256', 'Ed25519']) {
+    const terminal = new FakeTerminal();
+    const ended = run(terminal.for(['start'], environmentOf(algorithm)));
+    while (!terminal.stdout.includes('ready in')) await new Promise((resolve) => setTimeout(resolve, 5));
+    terminal.stop();
+    assert.equal(await ended, 0);
+    const { code, stdout } = await listed(algorithm);
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`access +${algorithm} +active`));
+  }
+  assert.equal((await listed('ES256')).code, 1);
+});
+
 test('a certificate and a key that do not belong together are named, not shown', async (t) => {
   const dataFolder = folder(t);
   const given = (at: string) => localCertificate({ dataFolder: at, clock: systemClock, random: systemRandom });

@@ -12,6 +12,7 @@ import type { Settings } from '../config/config.ts';
 import { ONLY_NODE } from '../leases/leases.ts';
 import { DevelopmentMailbox } from '../mail/mail.ts';
 import { composeServer, type Server } from '../server.ts';
+import { ClockOffset, selectDatabaseNowMs } from '../standing/standing.ts';
 import { systemClock } from '../world/clock.ts';
 import { localCertificate } from '../world/development-certificates.ts';
 import { ensurePrivateFolder, readText } from '../world/files.ts';
@@ -25,7 +26,7 @@ import { banner } from './banner.ts';
 import { holdDataFolder } from './data-folder.ts';
 import { rememberIdentity } from './identity.ts';
 import { memoryIn } from './memory.ts';
-import { authorityOver, masterKeyOf, openStore, settingsOf } from './opening.ts';
+import { authorityOver, masterKeyOf, type OpenStore, openStore, settingsOf } from './opening.ts';
 import { CommandRefused, failureOf } from './refusals.ts';
 import type { Terminal } from './terminal.ts';
 import { wakeUpsOf } from './waking.ts';
@@ -78,7 +79,8 @@ async function bringUp(given: {
   const authority = await authorityOver({
     ...{ settings, store, masterKey, log, wakeUps, mailTransport: mails.transport },
     // Beside others each node draws a name: one that it had before may still be at work.
-    ...(store.engine === 'sqlite' && { node: ONLY_NODE }),
+    ...(store.engine === 'sqlite' && { node: ONLY_NODE, adoptsSettings: true }),
+    ...(store.engine === 'postgresql' && { clockOffset: clockOffsetFrom(store, log) }),
     memory: memoryIn(dataFolder),
     onJobError: (error) => log.error('job failed', crashFields(error)),
   });
@@ -102,6 +104,10 @@ async function bringUp(given: {
   }
   log.info('ready', { version, issuer, readyInMs: Math.round(readyInMs), schemaChanges: store.applied.length });
   return server;
+}
+
+function clockOffsetFrom({ read }: Pick<OpenStore, 'read'>, log: Log): ClockOffset {
+  return new ClockOffset({ databaseNow: () => selectDatabaseNowMs(read), clock: systemClock, log });
 }
 
 /** In production standard output is the log. In development it is for the person who started this, and the log goes beside it. */

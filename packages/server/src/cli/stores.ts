@@ -20,6 +20,7 @@ import {
   authorityOver,
   existingMasterKey,
   masterKeyOf,
+  memoryOfCommand,
   openDataFolder,
   openStore,
   requireEmbedded,
@@ -31,6 +32,7 @@ import type { Terminal } from './terminal.ts';
 
 interface RestoreOptions extends JsonOption {
   force?: boolean;
+  neverImported?: boolean;
   journal: boolean;
 }
 
@@ -55,8 +57,12 @@ export function storeCommands(program: Command, terminal: Terminal): void {
       .description('put a backup in the place of the database; the server must be stopped'),
   )
     .option('--force', 'replace the database that is there; it is kept under another name')
+    .option(
+      '--never-imported',
+      'with --force over a database that was exported: no copy of the export is, or will be, in use',
+    )
     .option('--without-journal', 'do as if the revocation journal were lost: every grant ends')
-    .action((folder: string, options: JsonOption & { force?: boolean; withoutJournal?: boolean }) =>
+    .action((folder: string, options: Omit<RestoreOptions, 'journal'> & { withoutJournal?: boolean }) =>
       restore(terminal, folder, { ...options, journal: !options.withoutJournal }),
     );
 }
@@ -67,7 +73,8 @@ async function migrate(terminal: Terminal, options: JsonOption): Promise<void> {
   const masterKey = masterKeyOf(settings);
   const store = await openStore(settings);
   try {
-    await authorityOver({ settings, store, masterKey, log: pinoLog({ stream: terminal.stderr, level: 'warn' }) });
+    const log = pinoLog({ stream: terminal.stderr, level: 'warn' });
+    await authorityOver({ settings, store, masterKey, log, ...memoryOfCommand(settings) });
   } finally {
     await store.close();
   }
@@ -132,9 +139,15 @@ async function restore(terminal: Terminal, folder: string, options: RestoreOptio
   try {
     const result = await restoreDatabase({
       ...{ backupFolder: folder, dataFolder, journalFolder, clock: systemClock },
-      ...{ force: options.force ?? false, withoutJournal: !options.journal },
+      ...{
+        force: options.force ?? false,
+        withoutJournal: !options.journal,
+        wasNeverImported: options.neverImported ?? false,
+      },
       async settle(copy) {
-        const authority = await authorityOver({ settings, store: copy.store, masterKey, log });
+        // The backup may be from before the server was started with other settings: those of the server hold.
+        const how = { isSettling: true, adoptsSettings: true };
+        const authority = await authorityOver({ settings, store: copy.store, masterKey, log, ...how });
         outcome = await settleRestore(authority, copy);
       },
     });

@@ -10,7 +10,7 @@ import { createId, encodeBase64url, isId } from '@countersign/protocol';
 import type { Buckets, RowTerm } from '../buckets/buckets.ts';
 import type { Events } from '../events/events.ts';
 import type { Authorization } from '../http/http.ts';
-import type { Limits } from '../limits/limits.ts';
+import { type Limits, Turns } from '../limits/limits.ts';
 import { OAuthError } from '../oauth/oauth.ts';
 import type { Sql, Step, Store, Transaction } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
@@ -23,6 +23,7 @@ import {
   insertClient,
   insertSecret,
   markDisabled,
+  markDisabledAgain,
   markEnabled,
   type StoredClient,
   type StoredSecret,
@@ -88,7 +89,7 @@ export class Clients {
   readonly #store: Store;
   readonly #events: Events;
   readonly #buckets: Pick<Buckets, 'prove' | 'isProven'>;
-  readonly #limits: Limits;
+  readonly #turns: Turns;
   readonly #clock: Clock;
   readonly #random: Random;
   #origins: { list: readonly string[]; readAtMs: number } = { list: [], readAtMs: Number.NEGATIVE_INFINITY };
@@ -104,7 +105,7 @@ export class Clients {
     this.#buckets = given.buckets;
     this.#store = given.store;
     this.#events = given.events;
-    this.#limits = given.limits;
+    this.#turns = new Turns(given.limits, 'clientSecretPerNetwork');
     this.#clock = given.clock;
     this.#random = given.random;
   }
@@ -178,15 +179,15 @@ export class Clients {
 
   /** Puts a client out of force; what it was issued so far is dead. False if there is no such client. Revocation tells others. */
   async disable(tx: Transaction, id: string): Promise<boolean> {
-    const atMs = this.#clock.now();
-    if (!(await markDisabled(tx, { id, atMs }))) return false;
+    const atMs = await markDisabled(tx, { id, atMs: this.#clock.now() });
+    if (atMs === undefined) return false;
     tx.journal({ kind: 'client_disabled', clientId: id, atMs });
     return true;
   }
 
-  /** The same from a line of the journal, after a restore. */
-  async disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
-    return markDisabled(tx, disabled);
+  /** The same from a line of the journal, after a restore, unless the copy knows that the client was enabled since. */
+  async disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<void> {
+    return markDisabledAgain(tx, disabled);
   }
 
   /** Lets a client work again. What it was issued before stays dead. */
@@ -214,23 +215,19 @@ export class Clients {
     const presented = presentedClient(request.authorization, request.form);
     const limitKey = `${presented.clientId} ${request.network}`;
     const challenge = presented.method === 'client_secret_basic' ? { challenge: 'Basic' as const } : {};
-    // Counted before the check and given back after it, so that parallel guesses are as many takes.
-    const taken = this.#limits.take('clientSecretPerNetwork', limitKey);
-    if (taken.kind === 'limited') {
+    // Nobody is found wrong by an outage of the store: it must not lock out, for minutes after it, every client that tried meanwhile.
+    const checked = await this.#turns.run(limitKey, {
+      check: () => this.#proven(presented),
+      isGood: (client) => client !== undefined && client.disabledAtMs === undefined,
+    });
+    if (checked.kind === 'limited') {
       throw new OAuthError('invalid_client', 'rate_limited.client_authentication', TOO_MANY_FAILURES, {
         ...challenge,
-        retryAfterSeconds: taken.retryAfterSeconds,
+        retryAfterSeconds: checked.retryAfterSeconds,
       });
     }
-    const client = await this.#proven(presented).catch((error: unknown) => {
-      // Nobody was found wrong: an outage of the store must not lock out, for minutes after it, every client that tried meanwhile.
-      this.#limits.giveBack('clientSecretPerNetwork', limitKey);
-      throw error;
-    });
-    if (client && client.disabledAtMs === undefined) {
-      this.#limits.giveBack('clientSecretPerNetwork', limitKey);
-      return client;
-    }
+    const client = checked.value;
+    if (client && client.disabledAtMs === undefined) return client;
     throw new OAuthError('invalid_client', 'unauthorized.client_authentication', NOT_AUTHENTICATED, challenge);
   }
 

@@ -21,7 +21,6 @@ import {
   leavingUntold,
   listAlarms,
   removingUntold,
-  selectNewestAtMs,
   selectUntoldAlarms,
 } from './table.ts';
 
@@ -150,11 +149,6 @@ export class Events {
     const { row, use } = this.#rowFor(event);
     if (use === 'shared') return this.#counting.add(row);
     onlyDone(await this.#store.commit(this.#appendingTo(row, use)));
-  }
-
-  /** When the newest event happened; undefined where there is none. */
-  newestAtMs(): Promise<number | undefined> {
-    return selectNewestAtMs(this.#store.read);
   }
 
   /** Newest alarms first. `limit` at most 1,000. */

@@ -126,10 +126,6 @@ export async function selectUntoldAlarms(sql: Sql, limit: number): Promise<Recor
   return rows.map(fromRow);
 }
 
-export async function selectNewestAtMs(sql: Sql): Promise<number | undefined> {
-  return (await sql.get<{ at_ms: number }>('SELECT at_ms FROM event ORDER BY id DESC LIMIT 1'))?.at_ms;
-}
-
 function fromRow(row: Row): RecordedEvent {
   return {
     id: row.id,

@@ -39,8 +39,8 @@ import {
   deleteFinished,
   type EndedGrant,
   eraseResponses,
-  markAllEnded,
   markingEnded,
+  markNextEnded,
   movingToSession,
   setRotatedFromJournal,
 } from './table.ts';
@@ -207,9 +207,15 @@ export class Grants {
     return { steps: [movingToSession(moved)] };
   }
 
-  /** After a restore without a journal: nothing tells which grants were ended since, so all of them end. */
-  async endAll(tx: Transaction): Promise<number> {
-    return markAllEnded(tx, { atMs: this.#given.clock.now(), reason: 'restore' });
+  /**
+   * After a restore without a journal: nothing tells which grants were ended since, so all of them end, some at a time. They stand in the
+   * journal as any ending does, for a later restore of the same backup must not bring them back. Returns their ids, in order.
+   */
+  async endNext(tx: Transaction, next: { afterId: string; limit: number }): Promise<string[]> {
+    const ended = { atMs: this.#given.clock.now(), reason: 'restore' };
+    const ids = await markNextEnded(tx, { ...next, ...ended });
+    for (const grantId of ids) tx.journal({ kind: 'grant_ended', grantId, ...ended });
+    return ids;
   }
 
   /** After a restore: does again what the journal says was done since the backup. */

@@ -204,12 +204,25 @@ export function markingEnded(ended: { id: string; atMs: number; reason: string }
   };
 }
 
-export async function markAllEnded(tx: Transaction, ended: { atMs: number; reason: string }): Promise<number> {
-  return tx.run(
-    'UPDATE oauth_grant SET ended_at_ms = $1, end_reason = $2, sealed_response = NULL WHERE ended_at_ms IS NULL',
-    ended.atMs,
-    ended.reason,
+/** Ends those that stand behind `afterId` and have not ended, at most `limit`; returns their ids in order. */
+export async function markNextEnded(
+  tx: Transaction,
+  next: { afterId: string; limit: number; atMs: number; reason: string },
+): Promise<string[]> {
+  const rows = await tx.all<{ id: string }>(
+    'SELECT id FROM oauth_grant WHERE ended_at_ms IS NULL AND id > $1 ORDER BY id LIMIT $2',
+    next.afterId,
+    next.limit,
   );
+  await tx.run(
+    `UPDATE oauth_grant SET ended_at_ms = $1, end_reason = $2, sealed_response = NULL
+     WHERE ended_at_ms IS NULL AND id > $3 AND id <= $4`,
+    next.atMs,
+    next.reason,
+    next.afterId,
+    rows.at(-1)?.id ?? next.afterId,
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** The record of a rotation that happened after the backup. Its predecessor is not repeatable: the answer was not kept. */

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { healthRoutes, type Readiness } from './routes.ts';
 
-const GOOD: Readiness = { isAccepting: () => true, isKeyed: () => true, readStore: async () => 1 };
+const GOOD: Readiness = {
+  ...{ isAccepting: () => true, isKeyed: () => true, isTimely: async () => true },
+  readStore: async () => 1,
+};
 
 function probing(readiness: Readiness) {
   const routes = healthRoutes(readiness);
@@ -23,6 +26,7 @@ describe('probes', () => {
   const lacking: [string, Partial<Readiness>][] = [
     ['is shutting down', { isAccepting: () => false }],
     ['has no key to sign with', { isKeyed: () => false }],
+    ['has a clock that is far off', { isTimely: async () => false }],
     ['cannot read its store', { readStore: () => Promise.reject(new Error('disk I/O error at /secret/path')) }],
   ];
   for (const [what, lack] of lacking) {

@@ -6,6 +6,8 @@ export interface Readiness {
   /** False once shutdown has begun, so that balancers send nothing new. */
   isAccepting(): boolean;
   isKeyed(): boolean;
+  /** False where this node's moments cannot stand beside those of others. */
+  isTimely(): Promise<boolean>;
   /** Rejects when the store cannot be read, or takes no writes. */
   readStore(): Promise<unknown>;
 }
@@ -21,6 +23,7 @@ export function healthRoutes(readiness: Readiness): Hono<HttpEnv> {
     if (!readiness.isAccepting() || !readiness.isKeyed()) return false;
     try {
       await readiness.readStore();
+      if (!(await readiness.isTimely())) return false;
     } catch {
       return false;
     }

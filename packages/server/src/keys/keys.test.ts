@@ -5,8 +5,9 @@ import { encodeBase64url } from '@countersign/protocol';
 import { CompactSign, exportJWK, exportSPKI, importJWK } from 'jose';
 import { Events } from '../events/events.ts';
 import { SealBroken, Sealer } from '../sealing/sealing.ts';
-import { claimsOf, openAuthority, openStore } from '../testing/testing.ts';
+import { claimsOf, ISSUER, openAuthority, openStore } from '../testing/testing.ts';
 import { JWKS_CACHE_MS, Keys } from './keys.ts';
+import type { Whose } from './whose.ts';
 
 const opened = await openAuthority();
 after(opened.close);
@@ -142,11 +143,12 @@ test('TC-04 no file of the store holds a private key or the bucket key', async (
 
 type OwnStore = Awaited<ReturnType<typeof openStore>>;
 
-function keysOver(masterKey: Uint8Array, own: OwnStore) {
+function keysOver(masterKey: Uint8Array, own: OwnStore, settings: Partial<Whose> = {}) {
   const { store, clock, random } = own;
   const sealer = new Sealer({ masterKey, random });
   const events = new Events({ store, clock, random });
-  return { ...own, keys: new Keys({ store, sealer, events, clock, random, accessAlgorithm: 'Ed25519' }) };
+  const whose: Whose = { issuer: ISSUER, accessAlgorithm: 'Ed25519', ...settings };
+  return { ...own, keys: new Keys({ store, sealer, events, clock, random, ...whose }) };
 }
 
 test('TC-04 under a wrong master key nothing starts and nothing new is made', async () => {
@@ -208,6 +210,91 @@ test('two nodes over one store: one rotation between them, and each reads what t
     const { token: fresh } = await one.keys.sign({ purpose: 'access', typ: TYP, claims: { n: 1 } });
     assert.equal((await two.keys.verify({ purpose: 'access', typ: TYP, token: fresh })).kind, 'signed');
     assert.deepEqual(claimsOf(fresh), { n: 1 });
+  } finally {
+    await one.close();
+  }
+});
+
+test('a kid that is not known is looked up at once, whatever was read just before; made-up ones once a second', async () => {
+  const masterKey = opened.random.bytes(32);
+  const one = keysOver(masterKey, await openStore());
+  const two = keysOver(masterKey, one);
+  try {
+    await one.keys.prepare();
+    await two.keys.prepare();
+    await one.keys.rotate({ now: 'access' });
+    await two.keys.reload();
+    // The key that signs now was no standby yet when the other node read the table.
+    await one.keys.rotate({ now: 'access' });
+    await one.keys.rotate({ now: 'access' });
+    const { token: fresh } = await one.keys.sign({ purpose: 'access', typ: TYP, claims: {} });
+    const both = await Promise.all(
+      [fresh, fresh].map((token) => two.keys.verify({ purpose: 'access', typ: TYP, token })),
+    );
+    assert.deepEqual(
+      both.map(({ kind }) => kind),
+      ['signed', 'signed'],
+    );
+    await one.keys.rotate({ now: 'access' });
+    await one.keys.rotate({ now: 'access' });
+    const { token: next } = await one.keys.sign({ purpose: 'access', typ: TYP, claims: {} });
+    const verified = async () => (await two.keys.verify({ purpose: 'access', typ: TYP, token: next })).kind;
+    assert.equal(await verified(), 'refused', 'the look of this second is used up');
+    one.clock.pass(1_000);
+    assert.equal(await verified(), 'signed');
+  } finally {
+    await one.close();
+  }
+});
+
+test('a database is of one issuer and one access algorithm: who comes with others is refused, and changes nothing', async () => {
+  const masterKey = opened.random.bytes(32);
+  const one = keysOver(masterKey, await openStore());
+  try {
+    await one.keys.prepare();
+    const before = await one.keys.list();
+    const others: [Partial<Whose>, RegExp][] = [
+      [{ issuer: 'https://other.example' }, /issuer https:\/\/auth\.example.*issuer is https:\/\/other\.example/],
+      [{ accessAlgorithm: 'ES256' }, /accessAlgorithm Ed25519.*accessAlgorithm is ES256/],
+    ];
+    for (const [settings, message] of others) {
+      const other = keysOver(masterKey, one, settings);
+      await assert.rejects(other.keys.prepare(), { code: 'other_settings', message });
+    }
+    assert.deepEqual(await one.keys.list(), before);
+    await keysOver(masterKey, one).keys.prepare();
+  } finally {
+    await one.close();
+  }
+});
+
+test('an algorithm that was adopted is followed by nodes that run with another, which never take its key away', async () => {
+  const masterKey = opened.random.bytes(32);
+  const one = keysOver(masterKey, await openStore());
+  const two = keysOver(masterKey, one, { accessAlgorithm: 'ES256' });
+  const signing = async () =>
+    (await one.keys.list())
+      .filter(({ purpose, state }) => purpose === 'access' && state === 'active')
+      .map(({ algorithm }) => algorithm);
+  try {
+    await one.keys.prepare();
+    const { token: old } = await one.keys.sign({ purpose: 'access', typ: TYP, claims: {} });
+    await two.keys.prepare({ adopts: true });
+    assert.deepEqual(await signing(), ['ES256']);
+    assert.deepEqual(await one.keys.rotate(), [], 'a node that does not know yet');
+    await one.keys.reload();
+    assert.equal(one.keys.isReady(), true);
+    const { token: fresh } = await one.keys.sign({ purpose: 'access', typ: TYP, claims: {} });
+    for (const token of [old, fresh]) {
+      for (const { keys } of [one, two])
+        assert.equal((await keys.verify({ purpose: 'access', typ: TYP, token })).kind, 'signed');
+    }
+    await assert.rejects(keysOver(masterKey, one).keys.prepare(), { code: 'other_settings' });
+    await keysOver(masterKey, one, { issuer: 'https://other.example', accessAlgorithm: 'ES256' }).keys.prepare({
+      adopts: true,
+    });
+    await one.keys.reload();
+    assert.equal(one.keys.isReady(), false, 'of another issuer');
   } finally {
     await one.close();
   }

@@ -2,8 +2,8 @@
  * Keys: what signs, and the authority's own symmetric keys.
  *
  * Owns the table `signing_key`: one key per purpose and algorithm is active, one waits, older ones stay readable until their
- * last token has expired (rotation.ts). Private halves are sealed at rest and live unsealed only in this object. Leaves to
- * discovery what is published where, and to tokens what is signed.
+ * last token has expired (rotation.ts). Private halves are sealed at rest and live unsealed only in this object. Owns the table
+ * `authority`, which says whose database this is (whose.ts). Leaves to discovery what is published where, and to tokens what is signed.
  *
  * Verification here is the first part of the order of checks: size, canonical shape, `typ`/`alg`/`kid` by an allowlist fixed for
  * the purpose, signature. A signature is half a proof: the caller still owes `eb` form, claims and record.
@@ -12,7 +12,7 @@ import { createHmac } from 'node:crypto';
 import { type CompactToken, createId, isAccessTokenType, parseCompact, TOKEN_TYPES } from '@countersign/protocol';
 import type { Events } from '../events/events.ts';
 import type { Sealer } from '../sealing/sealing.ts';
-import type { Store, Transaction, Writes } from '../store/store.ts';
+import type { Sql, Store, Transaction, Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { generateKey, type KeyMaterial, openMaterial, type PublicJwk } from './material.ts';
@@ -31,17 +31,23 @@ import {
   markActive,
   markRetired,
   markRetiring,
+  selectAuthority,
   selectKeys,
   selectLivingKeys,
 } from './table.ts';
+import { type AccessAlgorithm, requireOwn, type Whose } from './whose.ts';
 
 export type { PublicJwk } from './material.ts';
 export { JWKS_CACHE_MS, type KeyAlgorithm, type KeyLife, type KeyPurpose, type KeyState } from './rotation.ts';
+export { requireNoOther } from './whose.ts';
 
 /** Purposes whose signatures others read. Of the other keys, which the authority alone reads, nothing is published. */
 const PUBLISHED_PURPOSES: readonly KeyPurpose[] = ['access', 'id'];
 
-/** An unknown `kid` makes this node look at the table again, at most once in this time: another process may have rotated. */
+/**
+ * An unknown `kid` makes this node look at the table again, at most once in this time: another process may have rotated. Whoever makes
+ * them up gets no more; what is looked at anyway, every second, does not count, for then a kid would never be looked up at once.
+ */
 const RELOAD_PAUSE_MS = 1_000;
 
 /** Headers the authority writes, and no others: `jku`, `jwk`, `x5c`, `crit`, `b64` have no place (RFC 8725 §3.10, RFC 7515 §4.1.11). */
@@ -62,9 +68,12 @@ export class Keys {
   readonly #events: Events;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #wanted: readonly KeyKind[];
+  readonly #own: Whose;
+  /** What the database says; until it was asked, the settings. */
+  #whose: Whose;
   #loaded = new Map<string, LoadedKey>();
-  #loadedAtMs = Number.NEGATIVE_INFINITY;
+  #soughtAtMs = Number.NEGATIVE_INFINITY;
+  #seeking: Promise<void> | undefined;
 
   constructor(given: {
     store: Store;
@@ -72,28 +81,29 @@ export class Keys {
     events: Events;
     clock: Clock;
     random: Random;
-    accessAlgorithm: 'ES256' | 'Ed25519';
+    issuer: string;
+    accessAlgorithm: AccessAlgorithm;
   }) {
     this.#store = given.store;
     this.#sealer = given.sealer;
     this.#events = given.events;
     this.#clock = given.clock;
     this.#random = given.random;
-    this.#wanted = [
-      { purpose: 'access', algorithm: given.accessAlgorithm },
-      { purpose: 'refresh', algorithm: 'ES256' },
-      { purpose: 'magic-link', algorithm: 'HS256' },
-      { purpose: 'id', algorithm: 'RS256' },
-      { purpose: 'id', algorithm: 'ES256' },
-      { purpose: 'login-code', algorithm: 'HS256' },
-      { purpose: 'handle', algorithm: 'HS256' },
-    ];
+    this.#own = { issuer: given.issuer, accessAlgorithm: given.accessAlgorithm };
+    this.#whose = this.#own;
   }
 
-  /** Makes the keys that are missing and loads all. @throws SealBroken under a wrong master key: nothing is made over old data */
-  async prepare(): Promise<void> {
+  /**
+   * Makes the keys that are missing and loads all. `adopts`: the database is this authority's from now on, whatever it was. Not `makes`:
+   * those that are there are loaded, and none is made or replaced.
+   * @throws SealBroken under a wrong master key: nothing is made over old data
+   * @throws StoreRefusal `other_settings` where the database is that of another issuer or access algorithm
+   */
+  async prepare({ adopts = false, makes = true }: { adopts?: boolean; makes?: boolean } = {}): Promise<void> {
     await this.reload();
-    await this.rotate();
+    await requireOwn(this.#store, this.#own, { adopts });
+    this.#whose = this.#own;
+    if (makes) await this.rotate();
   }
 
   /**
@@ -104,19 +114,18 @@ export class Keys {
     const { writes = this.#store } = options;
     const rotateNow = options.now === undefined ? {} : { rotateNow: options.now };
     const nowMs = this.#clock.now();
-    const planned = planRotation({
-      keys: await selectLivingKeys(this.#store.read),
-      wanted: this.#wanted,
-      nowMs,
-      ...rotateNow,
-    });
+    const plannedBy = async (sql: Sql): Promise<KeyChange[]> => {
+      const whose = (await selectAuthority(sql)) ?? this.#own;
+      return planRotation({ keys: await selectLivingKeys(sql), wanted: wantedOf(whose), nowMs, ...rotateNow });
+    };
+    const planned = await plannedBy(this.#store.read);
     if (planned.length === 0) return [];
     // Making an RSA key takes a while: before the transaction, not inside it.
     const material = await Promise.all(
       planned.flatMap((change) => (change.kind === 'create' ? [this.#newKey(change.keyKind, change.state)] : [])),
     );
     const changes = await writes.write(async (tx) => {
-      const plan = planRotation({ keys: await selectLivingKeys(tx), wanted: this.#wanted, nowMs, ...rotateNow });
+      const plan = await plannedBy(tx);
       // A copy of its own for each run: the store may run this again.
       const left = [...material];
       for (const change of plan) await this.#apply(tx, change, left);
@@ -126,15 +135,15 @@ export class Keys {
     return changes;
   }
 
-  /** Reads the table again. */
+  /** Reads the tables again. */
   async reload(): Promise<void> {
-    this.#loadedAtMs = this.#clock.now();
     const loaded = new Map<string, LoadedKey>();
     for (const row of await selectLivingKeys(this.#store.read)) {
       const known = this.#loaded.get(row.id);
       const material = known?.material ?? openMaterial(row, this.#sealer.open(place(row.id), row.sealedPrivate));
       loaded.set(row.id, { ...row, material });
     }
+    this.#whose = (await selectAuthority(this.#store.read)) ?? this.#own;
     this.#loaded = loaded;
   }
 
@@ -212,16 +221,29 @@ export class Keys {
     return key ? macUnder(key, message) : undefined;
   }
 
-  /** Whether this node can sign every kind that is wanted: a part of readiness. */
+  /** Whether this node can sign every kind that is wanted, and for the issuer whose database this is: a part of readiness. */
   isReady(): boolean {
-    return this.#wanted.every(({ purpose, algorithm }) => this.#activeOrNone(purpose, algorithm) !== undefined);
+    if (this.#whose.issuer !== this.#own.issuer) return false;
+    const wanted = wantedOf(this.#whose);
+    return wanted.every(({ purpose, algorithm }) => this.#activeOrNone(purpose, algorithm) !== undefined);
   }
 
   async #find(keyId: string): Promise<LoadedKey | undefined> {
     const known = this.#loaded.get(keyId);
-    if (known || this.#clock.now() < this.#loadedAtMs + RELOAD_PAUSE_MS) return known;
-    await this.reload();
+    if (known) return known;
+    // Those who come while a look is under way wait for it: the one they would want is not allowed so soon.
+    await (this.#seeking ?? this.#seek());
     return this.#loaded.get(keyId);
+  }
+
+  async #seek(): Promise<void> {
+    const nowMs = this.#clock.now();
+    if (nowMs < this.#soughtAtMs + RELOAD_PAUSE_MS) return;
+    this.#soughtAtMs = nowMs;
+    this.#seeking = this.reload().finally(() => {
+      this.#seeking = undefined;
+    });
+    await this.#seeking;
   }
 
   #published(): LoadedKey[] {
@@ -285,6 +307,19 @@ export class Keys {
         return this.#events.append(tx, { type: 'key.retired', keyId: change.keyId });
     }
   }
+}
+
+/** The keys of an authority. */
+function wantedOf({ accessAlgorithm }: Whose): KeyKind[] {
+  return [
+    { purpose: 'access', algorithm: accessAlgorithm },
+    { purpose: 'refresh', algorithm: 'ES256' },
+    { purpose: 'magic-link', algorithm: 'HS256' },
+    { purpose: 'id', algorithm: 'RS256' },
+    { purpose: 'id', algorithm: 'ES256' },
+    { purpose: 'login-code', algorithm: 'HS256' },
+    { purpose: 'handle', algorithm: 'HS256' },
+  ];
 }
 
 /** Access tokens have two spellings of their type (RFC 9068 §4); what a verifier takes for one is judged as one here. */

@@ -1,6 +1,7 @@
 import type { Sql, Transaction } from '../store/store.ts';
 import type { PublicJwk } from './material.ts';
 import type { KeyAlgorithm, KeyLife, KeyPurpose, KeyState } from './rotation.ts';
+import type { AccessAlgorithm, Whose } from './whose.ts';
 
 export interface KeyRow extends KeyLife {
   publicJwk: PublicJwk | undefined;
@@ -61,6 +62,25 @@ export async function markRetired(tx: Transaction, id: string, nowMs: number): P
     nowMs,
     new Uint8Array(0),
   );
+}
+
+export async function selectAuthority(sql: Sql): Promise<Whose | undefined> {
+  const row = await sql.get<{ issuer: string; access_algorithm: AccessAlgorithm }>(
+    'SELECT issuer, access_algorithm FROM authority WHERE singleton = 1',
+  );
+  return row && { issuer: row.issuer, accessAlgorithm: row.access_algorithm };
+}
+
+export async function insertAuthority(tx: Transaction, { issuer, accessAlgorithm }: Whose): Promise<void> {
+  await tx.run(
+    'INSERT INTO authority (singleton, issuer, access_algorithm) VALUES (1, $1, $2)',
+    issuer,
+    accessAlgorithm,
+  );
+}
+
+export async function updateAuthority(tx: Transaction, { issuer, accessAlgorithm }: Whose): Promise<void> {
+  await tx.run('UPDATE authority SET issuer = $1, access_algorithm = $2 WHERE singleton = 1', issuer, accessAlgorithm);
 }
 
 function fromRow(row: Row): KeyRow {

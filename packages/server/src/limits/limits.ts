@@ -3,8 +3,7 @@
  * count, by what key, and what to answer.
  *
  * Life of a counter: it opens with the first `take` of a key, counts until its window ends, and is forgotten then. Where only
- * failures count, a flow takes *before* it checks and gives the point back when the check succeeds, so that a thousand parallel
- * attempts are a thousand takes and not one.
+ * failures count, checks go through `Turns`.
  *
  * Counters stand in this process: a restart forgets them and each node counts by itself. What must survive a restart (attempts
  * per code) is counted in its own row by the domain that owns it.
@@ -17,6 +16,7 @@ import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 
 export { canonicalAddress, networkOf } from './network.ts';
+export { Turns } from './turns.ts';
 
 export interface Limit {
   /** Takes allowed within one window. */

@@ -29,8 +29,12 @@ export { DevelopmentMailbox } from './mailbox.ts';
 const MAX_MAILS_PER_STEP = 20;
 /** Mails handed over at the same time: twice the connections of the SMTP transport, so that none of them waits for a mail. */
 const CONCURRENT_MAILS = 10;
-/** A claimed mail is not touched by others for so long: longer than every timeout of the transport together. */
-const CLAIM_LEASE_MS = 5 * 60_000;
+/**
+ * A claimed mail rests for so long. One node sends, by its lease, and its steps never overlap; so this concerns only who takes the job over
+ * from a node that died: what that one had taken goes after half a minute, within what people wait for a login. A mail that it was still
+ * handing over then may go twice, as one (`Message-ID`).
+ */
+const CLAIM_LEASE_MS = 30_000;
 /** Rows of mails that are done stay for a week, for support ("was it ever sent?"). */
 const KEPT_DONE_MS = 7 * 86_400_000;
 const SWEEP_BATCH = 500;

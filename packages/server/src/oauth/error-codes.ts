@@ -71,6 +71,8 @@ export const ERROR_CODES = {
   not_found: 'there is nothing at this path',
   'unavailable.store_behind':
     'the store is an older copy of what it was: nobody is served until an operator has set a restore point',
+  'unavailable.store_copied':
+    'the store was brought from another database server by a dump: nobody is served until an operator has set a restore point',
   'unavailable.store_moved': 'the store has moved away: this server answers nothing any more, its new home does',
   'unavailable.streams': 'this node opens no more streams now: try again, perhaps at another one',
   'unavailable.store': 'the authority cannot answer right now: try again after `Retry-After`',

@@ -1,4 +1,3 @@
-// Only on SQLite: time is mocked, and a driver across a network needs the real one.
 import assert from 'node:assert/strict';
 import { after, type TestContext, test } from 'node:test';
 import { encodeBase64url } from '@countersign/protocol';
@@ -11,7 +10,7 @@ import { MAX_REPLAYED, MAX_ROWS } from './rounds.ts';
 
 const opened = await openAuthority();
 after(opened.close);
-const { authority, store, random, addClient, logLines } = opened;
+const { authority, store, clock, random, addClient, logLines } = opened;
 const { clients, keys, revocation } = authority;
 const service = { redirectUris: [], grantTypes: [], scopes: [], resourceServerFor: [AUDIENCE] };
 const { client: api } = await addClient(service);
@@ -31,6 +30,7 @@ function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerC
     ...{ invalidations, wakeUps, random, clients: { find: (id) => found.find(id) } },
     log: authority.world.log,
     handles: new HandleNames(keys),
+    clock: opened.clock,
     stopwatch: { monotonicMs: () => nowMs },
     timers: {
       every(intervalMs, step) {
@@ -82,10 +82,15 @@ function read(body: ReadableStream<Uint8Array>) {
   return Object.assign(reading, { name, go });
 }
 
+/** In one statement: thousands of them take their time on a network. */
 async function append(rows: number): Promise<void> {
-  await store.write(async (tx) => {
-    for (let row = 0; row < rows; row++) await revocation.append(tx, { kind: 'token', subjectId: `acctok_${row}` });
-  });
+  await store.commit(
+    revocation.appendingEach({
+      text: `WITH RECURSIVE series (row) AS (SELECT 1 UNION ALL SELECT row + 1 FROM series WHERE row < $1)
+        SELECT CAST($2 AS BIGINT), 'token', 'acctok_' || row, NULL, CAST($3 AS BIGINT), NULL FROM series`,
+      values: [rows, clock.now(), clock.now() + 60 * MINUTE_MS],
+    }),
+  );
 }
 
 const revoke = () => store.write((tx) => revocation.append(tx, { kind: 'user', subjectId: 'user_1' }));
@@ -269,6 +274,29 @@ test('an older copy of the store is told to the operator once, also where no str
   ({ mock } = older());
   await assert.rejects(open(), /^Error: behind$/);
   assert.equal(told(), 2);
+});
+
+test('a copy that has come as far as the store, and lacks its newest row, is an older one', async (t) => {
+  const { open, settled, poll } = start(t);
+  await revoke();
+  const stream = await open();
+  await settled();
+  await store.write((tx) => tx.run("UPDATE invalidation SET subject_id = 'of the copy'"));
+  await revoke();
+  poll();
+  await settled();
+  assert.equal(stream.isOver, true);
+  await assert.rejects(open(), /^Error: behind$/);
+  // One that comes into place while it is read, too.
+  const another = start(t);
+  await another.open();
+  const real = another.invalidations.read.bind(another.invalidations);
+  t.mock.method(another.invalidations, 'read', async (...asked: Parameters<typeof real>) => {
+    await store.write((tx) => tx.run("UPDATE invalidation SET subject_id = 'of another copy'"));
+    return real(...asked);
+  });
+  await another.settled();
+  await assert.rejects(another.open(), /^Error: behind$/);
 });
 
 test('whoever comes back over as many rows as are replayed is not cut off, though he reads nothing of it yet', async (t) => {

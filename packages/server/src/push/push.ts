@@ -12,11 +12,13 @@ import { encodeBase64url, type StreamMessage } from '@countersign/protocol';
 import type { Client, Clients } from '../clients/clients.ts';
 import type { HandleNames } from '../introspection/introspection.ts';
 import type { InvalidationLog, WakeUps } from '../revocation/revocation.ts';
+import type { Clock } from '../world/clock.ts';
 import type { Log } from '../world/log.ts';
 import type { Random } from '../world/random.ts';
 import type { Stopwatch } from '../world/stopwatch.ts';
 import type { RunningTimer, Timers } from '../world/timers.ts';
 import { Outbox } from './outbox.ts';
+import { Primary } from './primary.ts';
 import { Reader } from './reader.ts';
 import { type Delivery, type NewStream, Rounds, type RoundsBounds, type StreamEnd } from './rounds.ts';
 
@@ -77,11 +79,12 @@ export class Push {
 
   constructor(given: {
     log: Log;
-    invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
+    invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read' | 'hasOtherServers' | 'confirm'>;
     wakeUps: Pick<WakeUps, 'onWake'>;
     handles: HandleNames;
     clients: Pick<Clients, 'find'>;
     random: Random;
+    clock: Clock;
     stopwatch: Stopwatch;
     timers: Timers;
     bounds?: Partial<RoundsBounds>;
@@ -91,13 +94,14 @@ export class Push {
     this.#random = given.random;
     this.#stopwatch = given.stopwatch;
     this.#timers = given.timers;
-    const { log, invalidations, handles, bounds } = given;
+    const { log, invalidations, handles, bounds, clock, stopwatch } = given;
     this.#rounds = new Rounds({
       handleOf: (clientId, subject, id) => handles.of(clientId, subject, id),
       ...(bounds && { bounds }),
     });
     this.#reader = new Reader({
       ...{ log, invalidations, rounds: this.#rounds },
+      primary: new Primary({ invalidations, clock, stopwatch, onConfirmed: () => this.#reader.wake() }),
       deliver: (deliveries) => this.#deliver(deliveries),
     });
     given.wakeUps.onWake(() => this.#reader.wake());

@@ -1,6 +1,7 @@
 import type { InvalidationLog } from '../revocation/revocation.ts';
 import type { Log } from '../world/log.ts';
 import { afterMs, nextTurn } from '../world/turn.ts';
+import type { Primary } from './primary.ts';
 import { type Delivery, type LogState, MAX_REPLAYED, MAX_ROWS, type Rounds } from './rounds.ts';
 
 /** Between two rounds: two hundred a second at most, whatever arrives, and all that arrives meanwhile shares the next one. */
@@ -18,6 +19,7 @@ interface Arrival {
 export class Reader {
   readonly #invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
   readonly #rounds: Rounds;
+  readonly #primary: Pick<Primary, 'isConfirmed' | 'hasBeenConfirmed'>;
   readonly #log: Log;
   readonly #deliver: (deliveries: readonly Delivery[]) => void;
   /** Whom the next look at the log is for. Each is a request under way, and of these the listener bounds the number. */
@@ -25,17 +27,20 @@ export class Reader {
   #isReading = false;
   #isAskedAgain = false;
   #hasFailed = false;
+  #wasConfirmed = true;
   #wasBehind = false;
 
   constructor(given: {
     invalidations: Pick<InvalidationLog, 'state' | 'reach' | 'read'>;
     rounds: Rounds;
+    primary: Pick<Primary, 'isConfirmed' | 'hasBeenConfirmed'>;
     log: Log;
     /** Writes to streams what a round says. */
     deliver: (deliveries: readonly Delivery[]) => void;
   }) {
     this.#invalidations = given.invalidations;
     this.#rounds = given.rounds;
+    this.#primary = given.primary;
     this.#log = given.log;
     this.#deliver = given.deliver;
   }
@@ -85,10 +90,14 @@ export class Reader {
       const { round, deliveries } = this.#rounds.begin(state, reach);
       this.#deliver(deliveries);
       if (!round) return 'failed';
-      const read = await this.#invalidations.read(round.after, MAX_ROWS);
-      this.#deliver(this.#rounds.end(round, read));
+      const read = await this.#invalidations.read(round.after, MAX_ROWS, this.#rounds.landmark);
+      const isConfirmed = this.#primary.isConfirmed();
+      // A read that is not complete tells what it brought, and echoes nothing.
+      this.#deliver(this.#rounds.end(round, isConfirmed ? read : { ...read, isComplete: false }));
       this.#tellWhetherBehind();
+      this.#tellWhetherConfirmed(isConfirmed);
       this.#hasFailed = false;
+      if (!isConfirmed) return 'failed';
       return read.isComplete ? 'done' : 'more';
     } catch (error) {
       if (!this.#hasFailed) {
@@ -104,7 +113,7 @@ export class Reader {
   async #look(): Promise<LogState> {
     const arrivals = this.#arrivals.splice(0);
     try {
-      const state = await this.#invalidations.state();
+      const state = await this.#invalidations.state(this.#rounds.landmark);
       this.#deliver(this.#rounds.observe(state));
       this.#tellWhetherBehind();
       for (const { resolve } of arrivals) resolve();
@@ -113,6 +122,14 @@ export class Reader {
       for (const { reject } of arrivals) reject(error);
       throw error;
     }
+  }
+
+  /** Once. The first write is not acknowledged yet when the first round ends. */
+  #tellWhetherConfirmed(isConfirmed: boolean): void {
+    if (!isConfirmed && this.#wasConfirmed && this.#primary.hasBeenConfirmed) {
+      this.#log.error('the store acknowledges no write; verifiers get no echo until it does');
+    }
+    this.#wasConfirmed = isConfirmed;
   }
 
   /** Once, also where no stream is open: then every verifier that comes is refused, and somebody has to know why. */

@@ -2,11 +2,28 @@
 import type { Handles } from '@countersign/protocol';
 import type { Seen } from './seen.ts';
 
+/** A row by which the log is known again: no copy of it has another by that name. */
+export interface Landmark {
+  readonly cursor: number;
+  readonly position: number;
+  readonly atMs: number;
+  readonly subjectId: string;
+}
+
 /** Where the log stands. */
 export interface LogState {
   epoch: number;
   /** Cursor of whoever needs nothing of the past: every row up to it can be read. Never falls within an epoch. */
   head: number;
+  /** The newest row; undefined while there is none. */
+  newest: Landmark | undefined;
+  /**
+   * What became of the landmark that was asked about. `swept`: it is gone, as may be, for so much was swept. `missing`: this is another copy
+   * of the log, whatever its numbers are.
+   */
+  landmark: 'there' | 'swept' | 'missing';
+  /** It was brought from another database server, and what is written now has lower numbers: a read would not find it. */
+  isForeign: boolean;
 }
 
 export interface LogRow {

@@ -5,7 +5,12 @@ import { MAX_KEPT, MAX_MADE_PER_ROUND, MAX_ROWS_PER_ROUND, Replays } from './rep
 
 /** A read of a log in which one transaction has been open since then. */
 const readTo = (cursor: number): LogRead => ({
-  ...{ state: { epoch: 1, head: cursor }, rows: [], isComplete: true, sweptUpTo: 0 },
+  ...{
+    state: { epoch: 1, head: cursor, newest: undefined, landmark: 'there', isForeign: false },
+    rows: [],
+    isComplete: true,
+    sweptUpTo: 0,
+  },
   seen: { upTo: cursor + 5, open: [cursor + 1] },
 });
 const row = (position: number, cursor = position): LogRow => ({

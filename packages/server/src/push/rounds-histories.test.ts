@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Delivery, type LogRead, type LogRow, MAX_REPLAYED, type Round, Rounds } from './rounds.ts';
+import { type Delivery, type LogRead, type LogRow, type LogState, MAX_REPLAYED, type Round, Rounds } from './rounds.ts';
 import { cursorOf, isSeen, type Seen } from './seen.ts';
 
 const NOW_MS = 1_800_000_000_000;
@@ -145,7 +145,7 @@ class World {
   }
 
   begin(): void {
-    const { round, deliveries } = this.rounds.begin({ epoch: this.epoch, head: this.head }, this.#reach());
+    const { round, deliveries } = this.rounds.begin(this.#state(), this.#reach());
     this.#hear(deliveries);
     this.under = round && { round, read: this.#read(round.after), visible: [...this.ever] };
   }
@@ -160,12 +160,17 @@ class World {
   }
 
   #read(after: Seen): LogRead {
-    const { epoch, head, sweptUpTo } = this;
+    const { sweptUpTo } = this;
     const rows = this.rows.filter(({ cursor }) => !isSeen(after, cursor));
     rows.sort((left, right) => left.cursor - right.cursor || left.position - right.position);
     const upTo = Math.max(this.newest, after.upTo);
     const seen = { upTo, open: this.open.filter((transaction) => transaction <= upTo) };
-    return { state: { epoch, head }, rows, seen, isComplete: true, sweptUpTo };
+    return { state: this.#state(), rows, seen, isComplete: true, sweptUpTo };
+  }
+
+  #state(): LogState {
+    const { epoch, head } = this;
+    return { epoch, head, newest: undefined, landmark: 'there', isForeign: false };
   }
 
   #reach(): number {

@@ -84,7 +84,7 @@ describe('a round', () => {
     assert.deepEqual(told(round(), 'a'), ['token t2 @5']);
     // Of two transactions the younger commits first: what the older wrote comes when it is over, and nothing is brought again.
     const reading = (...open: number[]) => {
-      const { round: begun } = rounds.begin(log.state, log.reach);
+      const { round: begun } = rounds.begin(log.state(rounds.landmark), log.reach);
       assert.ok(begun);
       return { after: begun.after, said: told(rounds.end(begun, log.read(begun.after, { open })), 'a') };
     };
@@ -298,11 +298,85 @@ describe('a stream ends', () => {
       assert.deepEqual([rounds.isBehind, rounds.size, open('c')], [true, 0, 'behind']);
       log.rows = whole;
       log.epoch = 1;
-      rounds.observe(log.state);
+      rounds.observe(log.state(rounds.landmark));
       assert.equal(rounds.isBehind, false);
       assert.equal(open('d'), 'opened');
       assert.deepEqual(told(round(), 'd'), ['hello 3 anew', 'echo n4 @3']);
     }
+  });
+});
+
+test('an older copy that somebody writes to stays one, until the row is there that was newest, or the epoch rises', () => {
+  for (const isHealed of [true, false]) {
+    const { log, open, rounds, round } = start();
+    for (let row = 0; row < 3; row++) log.add();
+    open('a');
+    round();
+    const whole = log.rows;
+    log.rows = whole.slice(0, 2);
+    log.add({ subjectId: 'of the copy' });
+    log.add({ subjectId: 'of the copy' });
+    assert.deepEqual(ended(round()), ['a behind'], 'as far in numbers before anybody looked');
+    assert.equal(open('b'), 'behind');
+    log.addMany(5);
+    rounds.observe(log.state(rounds.landmark));
+    assert.equal(open('b'), 'behind');
+    if (isHealed) log.rows = whole;
+    else log.epoch++;
+    rounds.observe(log.state(rounds.landmark));
+    assert.equal(open('b'), 'opened');
+    assert.deepEqual(told(round(), 'b'), [`hello ${log.head} anew`, `echo n4 @${log.head}`]);
+  }
+});
+
+test('over a log with numbers of another server nothing is echoed until the epoch rises', () => {
+  const { log, open, rounds, round } = start();
+  log.add();
+  open('a');
+  round();
+  rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+  log.isForeign = true;
+  assert.deepEqual(round(), [{ stream: 'a', messages: [], end: 'behind' }]);
+  log.isForeign = false; // its numbers have grown, and what was written meanwhile has lower ones
+  log.add();
+  rounds.observe(log.state(rounds.landmark));
+  assert.equal(open('b'), 'behind');
+  log.epoch++;
+  rounds.observe(log.state(rounds.landmark));
+  assert.equal(open('b'), 'opened');
+});
+
+describe('a row that was swept before it was read', () => {
+  test('ends every stream that was told of those before it, and none resumes over it', () => {
+    const { log, open, rounds, round } = start();
+    log.add();
+    open('a');
+    assert.deepEqual(told(round(), 'a'), ['hello 1 anew', 'echo n1 @1']);
+    rounds.pulse({ stream: 'a', clientId: 'rs', nonce: 'p' });
+    open('b');
+    log.add(); // written, and swept by a node whose clock is ahead
+    log.rows.pop();
+    log.sweptUpTo = 2;
+    log.add();
+    const deliveries = round();
+    assert.deepEqual(ended(deliveries), ['a swept']);
+    assert.deepEqual(told(deliveries, 'a'), []);
+    assert.deepEqual(told(deliveries, 'b'), ['hello 3 anew', 'echo n2 @3']);
+    open('a again', { resume: { epoch: 1, cursor: 1 } });
+    assert.deepEqual(told(round(), 'a again'), ['hello 3 anew', 'echo n3 @3']);
+    rounds.pulse({ stream: 'b', clientId: 'rs', nonce: 'q' });
+    assert.deepEqual(told(round(), 'b'), ['echo q @3'], 'once');
+  });
+
+  test('may be one of a transaction that was open when the log was read last', () => {
+    const { log, open, rounds, round, begin } = start();
+    open('a');
+    round();
+    log.add({ cursor: 2 });
+    const begun = begin();
+    assert.deepEqual(ended(rounds.end(begun, log.read(begun.after, { open: [1] }))), []);
+    log.sweptUpTo = 1; // it committed and was swept
+    assert.deepEqual(ended(round()), ['a swept']);
   });
 });
 
@@ -312,7 +386,7 @@ test('an older copy that answers during a read ends the streams, too', () => {
   open('a');
   round();
   const begun = begin();
-  const read = log.read(begun.after, { state: { epoch: 1, head: 0 } });
+  const read = log.read(begun.after, { state: { ...log.state(), head: 0 } });
   assert.deepEqual(ended(rounds.end(begun, read)), ['a behind']);
 });
 

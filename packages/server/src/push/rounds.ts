@@ -3,7 +3,8 @@
  * keeps no promise, so that the simulation (test/simulation) drives this very code.
  *
  *     open → round begins → read → round ends: hello, invalidates, heartbeats → … → ended by either side
- *     driver:  state → begin(state, reach) → read(round.after) → end(round, read)      whatever fails in between: begin again
+ *     driver:  state(landmark) → begin(state, reach) → read(round.after, landmark) → end(round, read)
+ *              whatever fails in between: begin again
  *
  * What must hold (design §5). A heartbeat echoes a nonce only if the nonce arrived before `begin` of a round whose read came back
  * complete, and every row of that read which concerns the stream and was not said before stands in front of it. One read serves all
@@ -13,12 +14,13 @@
  * Owns streams, nonces and what was said. Leaves reading, writing, slow readers and age to push.ts.
  */
 import type { HelloMessage, StreamMessage } from '@countersign/protocol';
-import type { LogRead, LogRow, LogState } from './reading.ts';
+import { KnownLog } from './known-log.ts';
+import type { Landmark, LogRead, LogRow, LogState } from './reading.ts';
 import { Replays } from './replays.ts';
 import { concerns, disables, type HandleOf, Saying } from './saying.ts';
-import { cursorOf, isSeen, type Seen, seenByEither, seenUpTo } from './seen.ts';
+import { cursorOf, isSeen, mayLack, type Seen, seenByEither, seenUpTo } from './seen.ts';
 
-export type { LogRead, LogRow, LogState } from './reading.ts';
+export type { Landmark, LogRead, LogRow, LogState } from './reading.ts';
 export type { HandleOf } from './saying.ts';
 
 /** Streams of one client: a fleet of a thousand processes under one registration. */
@@ -53,8 +55,11 @@ export interface Round {
   readonly after: Seen;
 }
 
-/** `epoch`: the store was restored. `behind`: an older copy of it. `client`: its client was disabled. */
-export type StreamEnd = 'epoch' | 'behind' | 'client';
+/**
+ * `epoch`: the store was restored. `behind`: an older copy of it. `client`: its client was disabled. `swept`: a row may have been swept
+ * before it was read.
+ */
+export type StreamEnd = 'epoch' | 'behind' | 'client' | 'swept';
 
 /** What to write to one stream, in order, before it ends where `end` says why. */
 export interface Delivery {
@@ -89,9 +94,7 @@ export class Rounds {
   #greeted = 0;
   #begun = 0;
   #round: Round | undefined;
-  /** The highest state ever seen. What is below is an older copy of the store. */
-  #highest: LogState = { epoch: 0, head: 0 };
-  #isBehind = false;
+  readonly #log = new KnownLog();
   /** The last read did not come to its end, perhaps because it went back. */
   #isCutShort = false;
   /** What all greeted streams have been told. */
@@ -109,7 +112,12 @@ export class Rounds {
 
   /** An older copy of the store was seen last: nothing is opened until the log is again where it was. */
   get isBehind(): boolean {
-    return this.#isBehind;
+    return this.#log.isBehind;
+  }
+
+  /** About which row the log is to be asked. */
+  get landmark(): Landmark | undefined {
+    return this.#log.landmark;
   }
 
   /** Somebody waits for a hello or an echo. */
@@ -123,7 +131,7 @@ export class Rounds {
   }
 
   open(stream: NewStream): 'opened' | 'behind' | 'too_many' | 'too_many_of_client' {
-    if (this.#isBehind) return 'behind';
+    if (this.isBehind) return 'behind';
     const ofClient = this.#perClient.get(stream.clientId) ?? 0;
     if (ofClient >= this.#bounds.streamsPerClient) return 'too_many_of_client';
     if (this.#streams.size >= this.#bounds.streams) return 'too_many';
@@ -161,11 +169,9 @@ export class Rounds {
 
   /** Looks at where the log stands. What it says is to be written: streams that end. */
   observe(state: LogState): Delivery[] {
-    const { epoch, head } = this.#highest;
-    this.#isBehind = state.epoch < epoch || (state.epoch === epoch && state.head < head);
-    if (this.#isBehind) return this.#endAll('behind', () => true);
-    this.#highest = state;
-    if (state.epoch === epoch) return [];
+    const { isNewEpoch } = this.#log.observe(state);
+    if (this.isBehind) return this.#endAll('behind', () => true);
+    if (!isNewEpoch) return [];
     this.#replays.forget();
     return this.#endAll('epoch', (stream) => stream.hasHello);
   }
@@ -178,7 +184,7 @@ export class Rounds {
   begin(state: LogState, reach: number): { round: Round | undefined; deliveries: Delivery[] } {
     this.#round = undefined;
     const deliveries = this.observe(state);
-    if (this.#isBehind) return { round: undefined, deliveries };
+    if (this.isBehind) return { round: undefined, deliveries };
     this.#begun++;
     if (this.#greeted === 0) this.#seen = seenUpTo(state.head); // nobody is owed anything of the past
     let back = this.#seen.upTo;
@@ -197,7 +203,9 @@ export class Rounds {
     if (round !== this.#round) throw new Error('Ending a round: another one was begun since.');
     this.#round = undefined;
     const ended = this.observe(read.state);
-    if (this.#isBehind || read.state.epoch !== round.epoch) return ended;
+    if (this.isBehind || read.state.epoch !== round.epoch) return ended;
+    // Who comes back has a cursor from before what was swept, and is not resumed.
+    if (mayLack(this.#seen, read)) ended.push(...this.#endAll('swept', (stream) => stream.hasHello));
     const saying = new Saying(this.#handleOf, this.#cursor);
     const fresh = read.rows.filter((row) => !isSeen(this.#seen, row.cursor));
     this.#isCutShort = !read.isComplete;
@@ -214,7 +222,7 @@ export class Rounds {
       else isWaiting = true;
     }
     if (!isWaiting) this.#replays.forget();
-    return [...told.values()];
+    return [...ended, ...told.values()];
   }
 
   /** What is new, to every stream that was greeted before. */

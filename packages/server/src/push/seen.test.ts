@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { cursorOf, isSeen, type Seen, seenByEither, seenUpTo } from './seen.ts';
+import { cursorOf, isSeen, mayLack, type Seen, seenByEither, seenUpTo } from './seen.ts';
 
 const seens: fc.Arbitrary<Seen> = fc
   .record({ upTo: fc.nat(12), open: fc.uniqueArray(fc.integer({ min: 1, max: 12 })) })
@@ -25,6 +25,17 @@ test('nothing is left out up to the cursor, and something after it may be', () =
       assert.equal(isSeen(seen, cursor + 1), false);
     }),
   );
+});
+
+test('what was swept may be lacking where it lies beyond what was seen, or was open then and is over', () => {
+  const before = { upTo: 9, open: [4, 7] };
+  const after = (sweptUpTo: number, ...open: number[]) => mayLack(before, { seen: { upTo: 12, open }, sweptUpTo });
+  assert.equal(after(3), false);
+  assert.equal(after(9, 4, 7), false, 'what is open yet has written nothing that could be swept');
+  assert.equal(after(6, 7), true, 'the older is over');
+  assert.equal(after(6, 4), false, 'the younger is over, and swept was only what is older');
+  assert.equal(after(9, 4), true);
+  assert.equal(after(10, 4, 7), true);
 });
 
 test('two reads have brought what either did', () => {

@@ -24,6 +24,15 @@ export function cursorOf({ upTo, open }: Seen): number {
   return open.reduce((lowest, transaction) => Math.min(lowest, transaction - 1), upTo);
 }
 
+/**
+ * Whether a row may have been swept that no read brought: it came after what was seen and went before the next read, which knows up to where
+ * rows were swept. A node whose clock is ahead sweeps rows that are seconds old; and one that could not read for long comes late.
+ */
+export function mayLack(before: Seen, read: { seen: Seen; sweptUpTo: number }): boolean {
+  const mayBeSwept = (cursor: number) => cursor <= read.sweptUpTo && isSeen(read.seen, cursor);
+  return read.sweptUpTo > before.upTo || before.open.some(mayBeSwept);
+}
+
 /** What was brought by either of two reads. */
 export function seenByEither(one: Seen, other: Seen): Seen {
   const upTo = Math.max(one.upTo, other.upTo);

@@ -35,8 +35,8 @@ test(
     const read = await log.read(upTo(head), 10_000);
     assert.equal(read.rows.length, 2_500);
     assert.deepEqual(
-      [read.isComplete, read.seen, read.state],
-      [true, upTo(head + 2_500), { epoch: 1, head: head + 2_500 }],
+      [read.isComplete, read.seen, read.state.epoch, read.state.head],
+      [true, upTo(head + 2_500), 1, head + 2_500],
     );
     assert.deepEqual((await log.read(read.seen, 10_000)).rows, []);
     assert.deepEqual((await log.read(read.seen, 10_000)).seen, read.seen);
@@ -83,6 +83,26 @@ test(
     await revocation.sweep(1_000);
     assert.equal(await sweptUpTo(), head + 2);
     clock.pass(INVALIDATION_RETENTION_MS + 1);
+  },
+);
+
+test(
+  'the log is known again by its newest row, which is there, or was swept, or is of another copy',
+  byPosition,
+  async () => {
+    await append('token', 1, clock.now() + 1);
+    const { newest: landmark } = await log.state();
+    assert.deepEqual(landmark, { cursor: head + 1, position: head + 1, atMs: clock.now(), subjectId: 'token0' });
+    const fateOf = async (changes: object = {}) => (await log.state({ ...landmark, ...changes })).landmark;
+    assert.deepEqual([await fateOf(), (await log.state()).landmark], ['there', 'there']);
+    for (const another of [{ atMs: 1 }, { subjectId: 'x' }, { position: head + 2, cursor: head + 2 }]) {
+      assert.equal(await fateOf(another), 'missing', JSON.stringify(another));
+    }
+    assert.equal((await log.read(upTo(head), 10, { ...landmark, atMs: 1 })).state.landmark, 'missing');
+    await append('user', 1);
+    clock.pass(2);
+    await revocation.sweep(10_000);
+    assert.equal(await fateOf(), 'swept');
   },
 );
 

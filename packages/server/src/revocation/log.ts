@@ -1,8 +1,11 @@
-import type { Store } from '../store/store.ts';
+import { onlyDone, type Store } from '../store/store.ts';
 import {
+  emitting,
   type Invalidation,
-  selectHead,
+  isThere,
+  type Landmark,
   selectInvalidationsAfter,
+  selectNewest,
   selectPositionBefore,
   selectSweptUpTo,
   selectTransactionBefore,
@@ -17,6 +20,18 @@ export interface LogState {
   epoch: number;
   /** Every row with this cursor or a lower one can be read, or was swept. Never falls within an epoch. */
   head: number;
+  /** The row by which the log is known again later; undefined while it is empty. */
+  newest: Landmark | undefined;
+  /**
+   * What became of the row by which the asker knows the log. `swept`: it is gone, as may be, for so much was swept since. `missing`: this is
+   * not the log in which it was seen, whatever its numbers are.
+   */
+  landmark: 'there' | 'swept' | 'missing';
+  /**
+   * Rows came from another database server, by a dump: they have numbers that this one has not given yet. What is revoked now gets lower
+   * ones, and would be read by nobody.
+   */
+  isForeign: boolean;
 }
 
 /** A row with the cursor of what wrote it. */
@@ -65,10 +80,30 @@ export class InvalidationLog {
     this.#store = store;
   }
 
-  async state(): Promise<LogState> {
+  /** Whether another server may take the place of the one that is read, and nobody here is told. */
+  get hasOtherServers(): boolean {
+    return this.#store.engine === 'postgresql';
+  }
+
+  /**
+   * Commits what says nothing. Acknowledged, it shows that this server was the primary, with its synchronous standby behind it, after the
+   * call. Throws `StoreUnavailable`.
+   */
+  async confirm(): Promise<void> {
+    onlyDone(await this.#store.commit(emitting()));
+  }
+
+  /** `landmark`: the newest row that the asker has ever seen; undefined: it knows none. */
+  async state(landmark?: Landmark): Promise<LogState> {
     const { engine, read } = this.#store;
-    if (engine === 'sqlite') return { epoch: await this.#store.epoch(), head: await selectHead(read) };
-    return stateOf(await selectTransactionState(read));
+    if (engine !== 'sqlite') return stateOf(await selectTransactionState(read, landmark), landmark);
+    const epoch = await this.#store.epoch();
+    const newest = await selectNewest(read);
+    const isKnown = landmark === undefined || (await isThere(read, landmark));
+    // Last: what was swept while this looked was there, or is known to be swept.
+    const sweptUpTo = await selectSweptUpTo(read);
+    const found = { isThere: isKnown, sweptUpTo };
+    return { epoch, head: newest?.cursor ?? 0, newest, landmark: fateOf(landmark, found), isForeign: false };
   }
 
   /** The lowest cursor after which the log holds at most about so many rows. */
@@ -77,14 +112,15 @@ export class InvalidationLog {
     return engine === 'sqlite' ? selectPositionBefore(read, rows) : selectTransactionBefore(read, rows);
   }
 
-  /** Rows that were not brought yet, about `maxRows` at most. Everything is read after the call. */
-  async read(after: LogSeen, maxRows: number): Promise<LogRead> {
+  /** Rows that were not brought yet, about `maxRows` at most. Everything is read after the call. `landmark`: as of `state`. */
+  async read(after: LogSeen, maxRows: number, landmark?: Landmark): Promise<LogRead> {
+    const bounds = { maxRows, landmark };
     return this.#store.engine === 'sqlite'
-      ? this.#readByPosition(after.upTo, maxRows)
-      : this.#readByTransaction(after, maxRows);
+      ? this.#readByPosition(after.upTo, bounds)
+      : this.#readByTransaction(after, bounds);
   }
 
-  async #readByPosition(after: number, maxRows: number): Promise<LogRead> {
+  async #readByPosition(after: number, { maxRows, landmark }: Bounds): Promise<LogRead> {
     const rows: LoggedInvalidation[] = [];
     let upTo = after;
     let isComplete = false;
@@ -97,15 +133,15 @@ export class InvalidationLog {
     }
     // After the rows: what was swept while they were read would be missing from them.
     const sweptUpTo = await selectSweptUpTo(this.#store.read);
-    return { state: await this.state(), rows, seen: { upTo, open: [] }, isComplete, sweptUpTo };
+    return { state: await this.state(landmark), rows, seen: { upTo, open: [] }, isComplete, sweptUpTo };
   }
 
-  async #readByTransaction(after: LogSeen, maxRows: number): Promise<LogRead> {
+  async #readByTransaction(after: LogSeen, { maxRows, landmark }: Bounds): Promise<LogRead> {
     const rows: LoggedInvalidation[] = [];
     let seen = after;
     for (;;) {
       const limit = Math.min(PAGE_ROWS, maxRows - rows.length);
-      const page = await selectTransactionsAfter(this.#store.read, { ...seen, limit });
+      const page = await selectTransactionsAfter(this.#store.read, { ...seen, limit, landmark });
       rows.push(...page.rows);
       const further = page.rows.filter(({ cursor }) => cursor > seen.upTo);
       const isComplete = further.length < limit;
@@ -115,13 +151,27 @@ export class InvalidationLog {
       if (!isComplete && rows.length < maxRows) continue;
       // What was late in a later page comes before what is in an earlier one.
       rows.sort((left, right) => left.cursor - right.cursor || left.position - right.position);
-      return { state: stateOf(page.state), rows, seen, isComplete, sweptUpTo: page.state.sweptUpTo };
+      return { state: stateOf(page.state, landmark), rows, seen, isComplete, sweptUpTo: page.state.sweptUpTo };
     }
   }
 }
 
-function stateOf({ epoch, newest, open }: TransactionState): LogState {
+interface Bounds {
+  maxRows: number;
+  landmark: Landmark | undefined;
+}
+
+function stateOf(found: TransactionState, landmark: Landmark | undefined): LogState {
+  const { epoch, newest, newestRow, open, isForeign } = found;
   // One that opens later has a higher number than any row that can be read now, so this never falls.
   const head = open.reduce((lowest, transaction) => Math.min(lowest, transaction - 1), newest);
-  return { epoch, head };
+  return { epoch, head, newest: newestRow, landmark: fateOf(landmark, found), isForeign };
+}
+
+function fateOf(
+  landmark: Landmark | undefined,
+  found: Pick<TransactionState, 'isThere' | 'sweptUpTo'>,
+): LogState['landmark'] {
+  if (landmark === undefined || found.isThere) return 'there';
+  return found.sweptUpTo >= landmark.cursor ? 'swept' : 'missing';
 }

@@ -20,7 +20,7 @@ import {
 import type { WakeUps } from './wake-ups.ts';
 
 export { InvalidationLog, type LoggedInvalidation, type LogRead, type LogSeen, type LogState } from './log.ts';
-export type { Invalidation, InvalidationKind } from './table.ts';
+export type { Invalidation, InvalidationKind, Landmark } from './table.ts';
 export { type WakeUps, wakeUpsWithinProcess } from './wake-ups.ts';
 export { SPEAK_PAUSE_MS, wakeUpsBetweenNodes } from './wake-ups-between-nodes.ts';
 

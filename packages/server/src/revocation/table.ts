@@ -1,4 +1,4 @@
-import type { Sql, Step, Store, Transaction } from '../store/store.ts';
+import type { Act, Sql, Step, Store, Transaction } from '../store/store.ts';
 
 /** `superseded`: a token that its successor replaced, and nothing worse. Verifiers hear of it as of any token. */
 export type InvalidationKind = 'token' | 'superseded' | 'grant' | 'client' | 'user' | 'key';
@@ -25,6 +25,12 @@ interface Row {
   until_ms: number;
   expires_at_ms: number | null;
 }
+
+/**
+ * Names a row so that no copy of the log has another by that name: what was written later in a copy may have the same position and number of
+ * transaction, but not at the same moment about the same thing.
+ */
+export type Landmark = Pick<Invalidation, 'position' | 'atMs' | 'subjectId'> & { readonly cursor: number };
 
 export function insertingInvalidation(row: Omit<Invalidation, 'position'>): Step {
   return {
@@ -67,10 +73,15 @@ function invalidationOf(row: Row): Invalidation {
   };
 }
 
-/** Position of the newest row; 0 in an empty log. */
-export async function selectHead(sql: Sql): Promise<number> {
-  const row = await sql.get<{ head: number | null }>('SELECT max(position) AS head FROM invalidation');
-  return row?.head ?? 0;
+/** The row with the highest position; undefined in an empty log. */
+export async function selectNewest(sql: Sql): Promise<Landmark | undefined> {
+  const row = await sql.get<Row>('SELECT * FROM invalidation ORDER BY position DESC LIMIT 1');
+  return row && { cursor: row.position, position: row.position, atMs: row.at_ms, subjectId: row.subject_id };
+}
+
+export async function isThere(sql: Sql, { position, atMs, subjectId }: Landmark): Promise<boolean> {
+  const text = 'SELECT 1 AS found FROM invalidation WHERE position = $1 AND at_ms = $2 AND subject_id = $3';
+  return (await sql.get(text, position, atMs, subjectId)) !== undefined;
 }
 
 /** The lowest position after which so many rows stand; 0 where there are no more. */
@@ -86,24 +97,27 @@ export async function selectSweptUpTo(sql: Sql): Promise<number> {
   return row.up_to;
 }
 
-const DELETE_OVER = `DELETE FROM invalidation WHERE position IN (
+const DELETE_OVER = {
+  sqlite: `DELETE FROM invalidation WHERE position IN (
      SELECT position FROM invalidation
-     WHERE until_ms < $1 AND position < (SELECT max(position) FROM invalidation) ORDER BY until_ms LIMIT $2)`;
+     WHERE until_ms < $1 AND position < (SELECT max(position) FROM invalidation) ORDER BY until_ms LIMIT $2)
+   RETURNING position AS cursor`,
+  postgresql: `DELETE FROM invalidation WHERE position IN (
+     SELECT position FROM invalidation
+     WHERE until_ms < $1 AND (xid, position) < (SELECT xid, position FROM invalidation ORDER BY xid DESC, position DESC LIMIT 1)
+     ORDER BY until_ms LIMIT $2)
+   RETURNING xid AS cursor`,
+} as const satisfies Record<Store['engine'], string>;
 
 /**
- * The newest row always stays, so that positions never start anew. What was swept is remembered in the same transaction, as the engine's
- * log is read: by position or by transaction.
+ * The newest row always stays, so that positions never start anew and nodes know the log again by it. What was swept is remembered in the
+ * same transaction, as the engine's log is read: by position or by transaction.
  */
 export async function deleteOverInvalidations(
   tx: Transaction,
   old: { engine: Store['engine']; nowMs: number; limit: number },
 ): Promise<number> {
-  const cursor = old.engine === 'sqlite' ? 'position' : 'xid';
-  const deleted = await tx.all<{ cursor: number }>(
-    `${DELETE_OVER} RETURNING ${cursor} AS cursor`,
-    old.nowMs,
-    old.limit,
-  );
+  const deleted = await tx.all<{ cursor: number }>(DELETE_OVER[old.engine], old.nowMs, old.limit);
   if (deleted.length === 0) return 0;
   await tx.run(
     'UPDATE invalidation_sweep SET up_to = $1 WHERE singleton = 1 AND up_to < $1',
@@ -122,21 +136,41 @@ export interface TransactionState {
   /** Transactions that were open and had a number, of whatever database of the server. */
   open: readonly number[];
   sweptUpTo: number;
+  /** The row of the newest transaction. */
+  newestRow: Landmark | undefined;
+  /** Whether the row that was asked about can be read; true where none was. */
+  isThere: boolean;
+  /** Whether there is a number that this server has not given to a transaction yet. */
+  isForeign: boolean;
 }
 
 interface StateRow {
   epoch: number;
-  newest: number;
   snapshot: string;
   up_to: number;
+  newest_cursor: number | null;
+  newest_position: number | null;
+  newest_at_ms: number | null;
+  newest_subject_id: string | null;
+  is_there: number;
 }
 
-const STATE = `SELECT epoch, up_to, pg_current_snapshot()::text AS snapshot,
-     greatest(up_to, (SELECT xid::text::bigint FROM invalidation ORDER BY xid DESC LIMIT 1)) AS newest
-   FROM store_epoch JOIN invalidation_sweep USING (singleton) WHERE singleton = 1`;
+/** With a landmark as its values from `$first` on. */
+const stateText = (first: number): string => `SELECT epoch, up_to, pg_current_snapshot()::text AS snapshot, newest.*,
+     EXISTS (SELECT FROM invalidation WHERE xid = $${first}::xid8 AND position = $${first + 1}::bigint
+       AND at_ms = $${first + 2}::bigint AND subject_id = $${first + 3}::text) AS is_there
+   FROM store_epoch JOIN invalidation_sweep USING (singleton) LEFT JOIN (
+     SELECT xid AS newest_cursor, position AS newest_position, at_ms AS newest_at_ms, subject_id AS newest_subject_id
+     FROM invalidation ORDER BY xid DESC, position DESC LIMIT 1) AS newest ON true
+   WHERE singleton = 1`;
+const STATE = stateText(1);
+const STATE_OF_READ = stateText(4);
 
-export async function selectTransactionState(sql: Sql): Promise<TransactionState> {
-  return transactionStateOf(await sql.get<StateRow>(STATE));
+const valuesOf = (landmark: Landmark | undefined) =>
+  landmark ? [landmark.cursor, landmark.position, landmark.atMs, landmark.subjectId] : [null, null, null, null];
+
+export async function selectTransactionState(sql: Sql, landmark: Landmark | undefined): Promise<TransactionState> {
+  return transactionStateOf(await sql.get<StateRow>(STATE, ...valuesOf(landmark)), landmark);
 }
 
 /**
@@ -145,10 +179,10 @@ export async function selectTransactionState(sql: Sql): Promise<TransactionState
  */
 export async function selectTransactionsAfter(
   sql: Sql,
-  after: { upTo: number; open: readonly number[]; limit: number },
+  after: { upTo: number; open: readonly number[]; limit: number; landmark: Landmark | undefined },
 ): Promise<{ state: TransactionState; rows: (Invalidation & { cursor: number })[] }> {
   const rows = await sql.all<StateRow & Row & { cursor: number | null }>(
-    `WITH state AS (${STATE}),
+    `WITH state AS (${STATE_OF_READ}),
      late AS (SELECT * FROM invalidation WHERE xid = ANY ($2::xid8[])),
      further AS (SELECT * FROM invalidation WHERE xid > $1::xid8 ORDER BY xid FETCH FIRST $3 ROWS WITH TIES)
      SELECT state.*, page.*, page.xid AS cursor
@@ -157,9 +191,16 @@ export async function selectTransactionsAfter(
     after.upTo,
     `{${after.open.join(',')}}`,
     after.limit,
+    ...valuesOf(after.landmark),
   );
   const page = rows.flatMap((row) => (row.cursor === null ? [] : [{ ...invalidationOf(row), cursor: row.cursor }]));
-  return { state: transactionStateOf(rows[0]), rows: page };
+  return { state: transactionStateOf(rows[0], after.landmark), rows: page };
+}
+
+/** A commit of a message that nobody reads: it goes through the log of the database, and so to its standbys, as every other. */
+export function emitting(): Act {
+  const text = "SELECT pg_logical_emit_message(true, 'countersign', '')";
+  return { steps: [{ text, values: [], must: { rows: 1, why: 'not emitted' } }] };
 }
 
 /** The newest transaction before the last `rows` rows; 0 where there are no more. */
@@ -168,14 +209,25 @@ export async function selectTransactionBefore(sql: Sql, rows: number): Promise<n
   return (await sql.get<{ cursor: number }>(text, rows))?.cursor ?? 0;
 }
 
-function transactionStateOf(row: StateRow | undefined): TransactionState {
+function transactionStateOf(row: StateRow | undefined, landmark: Landmark | undefined): TransactionState {
   if (!row) throw new Error('Reading the log of invalidations: nothing says how far it was swept. Migrate the store.');
   // xmin:xmax:open,open,… (PostgreSQL, Functions and Operators, pg_snapshot Components)
-  const open = row.snapshot.split(':')[2] ?? '';
+  const [, end, open = ''] = row.snapshot.split(':');
+  const newest = Math.max(row.up_to, row.newest_cursor ?? 0);
   return {
     epoch: row.epoch,
-    newest: row.newest,
+    newest,
     open: open === '' ? [] : open.split(',').map(Number),
     sweptUpTo: row.up_to,
+    newestRow: newestRowOf(row),
+    isThere: landmark === undefined || row.is_there === 1,
+    // Every number up to what can be read has been given; those from `end` on have not.
+    isForeign: newest >= Number(end),
   };
+}
+
+function newestRowOf(row: StateRow): Landmark | undefined {
+  const { newest_cursor: cursor, newest_position: position, newest_at_ms: atMs, newest_subject_id: subjectId } = row;
+  if (cursor === null || position === null || atMs === null || subjectId === null) return undefined;
+  return { cursor, position, atMs, subjectId };
 }

@@ -9,7 +9,16 @@
  * Format: 1 byte version (1), 12 bytes nonce, ciphertext, 16 bytes tag. A random 96-bit nonce under one key is safe to 2^32
  * values (NIST SP 800-38D §8.3); each use below has a key of its own.
  */
-import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  type Hmac,
+  hash,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto';
 import type { Random } from '../world/random.ts';
 
 const FORMAT_VERSION = 1;
@@ -80,6 +89,11 @@ export class Sealer {
   /** Opens what `sealForTravel` made for this purpose. @throws SealBroken */
   openFromTravel(purpose: string, sealed: Uint8Array): Uint8Array {
     return decrypt(this.#derive('travel', purpose), purpose, sealed);
+  }
+
+  /** Begins an HMAC-SHA-256, under a key of this purpose alone, over what goes out in the open and has to come back as it was. */
+  mac(purpose: string): Hmac {
+    return createHmac('sha256', this.#derive('mac', purpose));
   }
 
   #derive(use: string, context: string): KeyObject {

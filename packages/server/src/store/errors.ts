@@ -33,13 +33,17 @@ export type StoreRefusalCode =
   | 'journal_damaged'
   | 'store_fenced'
   | 'store_behind'
+  | 'store_copied'
   | 'export_not_begun'
   | 'export_completed'
+  | 'export_running'
+  | 'export_given_up'
   | 'export_file_exists'
   | 'export_damaged'
   | 'schema_differs'
   | 'target_not_empty'
-  | 'import_interrupted';
+  | 'import_interrupted'
+  | 'other_settings';
 
 /** An operation on the store as a whole was refused. `message` says what was being done, what was wrong, what to do. */
 export class StoreRefusal extends Error {

@@ -1,8 +1,10 @@
 /**
  * How an export is written: JSON lines. A header (what it is, the tables in an order that satisfies foreign keys, their columns), one
- * line for each row (`["client","…",…]`, bytes as base64url), and a footer with the rows of each table and the SHA-256 of every byte
- * before it. A file without a right footer is not whole. Pure.
+ * line for each row (`["client","…",…]`, bytes as base64url), and a footer with the rows of each table and an HMAC of every byte before
+ * it, under a key that only the holder of the master key has: whoever changes a file on its way, a redirect URI or who is disabled, cannot
+ * end it again. A file without a right footer is not whole. Pure.
  */
+import type { Hmac } from 'node:crypto';
 import type { SqlValue } from './store.ts';
 
 export const EXPORT_FORMAT = 1;
@@ -32,9 +34,12 @@ export interface ExportHeader {
 export interface ExportFooter {
   /** How many rows each table has, by its name. */
   readonly rows: Readonly<Record<string, number>>;
-  /** base64url */
-  readonly sha256: string;
+  /** base64url, of what `ExportMac` made of every byte before this line. */
+  readonly mac: string;
 }
+
+/** Begins the HMAC of a file, under a key that its source and its target share and nobody else has. */
+export type ExportMac = () => Hmac;
 
 export type ExportLine =
   | { kind: 'header'; header: ExportHeader }
@@ -116,10 +121,10 @@ function isTable(value: unknown): value is ExportedTable {
 }
 
 function parseFooter(fields: Record<string, unknown>): ExportLine | undefined {
-  const { rows, sha256 } = fields;
+  const { rows, mac } = fields;
   const counts = Object(rows) as Record<string, unknown>; // checked here
-  if (typeof sha256 !== 'string' || !Object.values(counts).every(isCount)) return undefined;
-  return { kind: 'footer', footer: { rows: counts as Record<string, number>, sha256 } }; // every value is a count
+  if (!isText(mac) || !Object.values(counts).every(isCount)) return undefined;
+  return { kind: 'footer', footer: { rows: counts as Record<string, number>, mac } }; // every value is a count
 }
 
 function isText(value: unknown): value is string {

@@ -1,11 +1,12 @@
 /** Reading an export back, line by line, in bounded memory. */
-import { createHash } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { StoreRefusal } from './errors.ts';
 import {
   type ExportedTable,
   type ExportFooter,
   type ExportHeader,
+  type ExportMac,
   exportedValues,
   MAX_ROW_BYTES,
   parseExportLine,
@@ -46,9 +47,10 @@ export function readExportHeader(file: string): ExportHeader | undefined {
  */
 export async function readExport(
   file: string,
+  mac: ExportMac,
   onRow: (row: ExportedRow, index: number) => void | Promise<void> = () => {},
 ): Promise<ExportContents> {
-  const hash = createHash('sha256');
+  const hmac = mac();
   const rows: Record<string, number> = {};
   let header: ExportHeader | undefined;
   let tables = new Map<string, ExportedTable>();
@@ -64,7 +66,7 @@ export async function readExport(
     } else {
       const line = parseExportLine(text);
       if (line?.kind === 'footer') {
-        checkFooter(line.footer, { rows, sha256: hash.copy().digest('base64url') });
+        checkFooter(line.footer, { rows, mac: hmac.digest('base64url') });
         footer = line.footer;
       } else if (line?.kind === 'row') {
         const table = tables.get(line.table);
@@ -78,7 +80,8 @@ export async function readExport(
         rowCount += 1;
       } else throw damaged(`row ${rowCount + 1} cannot be read`);
     }
-    hash.update(bytes).update('\n');
+    // Of a file that has its end, everything is hashed: a line behind it is refused above.
+    if (!footer) hmac.update(bytes).update('\n');
     wholeBytes = endOffset;
   }
   if (!header) throw damaged('it has no header');
@@ -86,7 +89,12 @@ export async function readExport(
 }
 
 function checkFooter(footer: ExportFooter, found: ExportFooter): void {
-  if (footer.sha256 !== found.sha256) throw damaged('its SHA-256 is not that of its rows');
+  const [claimed, right] = [Buffer.from(footer.mac), Buffer.from(found.mac)];
+  if (claimed.length !== right.length || !timingSafeEqual(claimed, right)) {
+    throw damaged(
+      'its end is not that of its rows under this master key: it was changed on its way, or the key is another',
+    );
+  }
   const names = new Set([...Object.keys(footer.rows), ...Object.keys(found.rows)]);
   for (const name of names) if (footer.rows[name] !== found.rows[name]) throw damaged(`rows of ${name} are missing`);
 }

@@ -1,6 +1,8 @@
 /** Which tables an export carries, and in which order. */
-import type { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
+import { systemClock } from '../world/clock.ts';
 import type { ColumnType, ExportedTable } from './export-format.ts';
+import { migrate } from './migrate.ts';
 
 /** Everything but these goes along, so that a new table needs nothing here. */
 const LEFT_BEHIND: Readonly<Record<string, string>> = {
@@ -30,6 +32,17 @@ export function exportedTables(source: DatabaseSync): ExportedTable[] {
     ordered.push(next);
   }
   return ordered.map((name) => ({ name, columns: columnsOf(source, name) }));
+}
+
+/** Those that an export of this release has. */
+export function exportedTablesOfRelease(): ExportedTable[] {
+  const empty = new DatabaseSync(':memory:');
+  try {
+    migrate({ database: empty, clock: systemClock });
+    return exportedTables(empty);
+  } finally {
+    empty.close();
+  }
 }
 
 function parents(source: DatabaseSync, table: string): string[] {

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createHash, createHmac } from 'node:crypto';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -8,10 +18,11 @@ import { systemRandom } from '../world/random.ts';
 import { StoreFenced, StoreUnavailable } from './errors.ts';
 import { readExport } from './export-reading.ts';
 import { abandonExport, exportStore } from './exporting.ts';
-import { fenceSentence, requireUnfenced } from './fence.ts';
+import { fenceSentence, readFence, requireUnfenced } from './fence.ts';
 import { openSqliteStore, type SqliteStore } from './sqlite.ts';
 
 const CLOCK = { now: () => 1_800_000_000_000 };
+const MAC = () => createHmac('sha256', 'a key');
 const IDENTITY = { issuer: 'https://auth.example', accessAlgorithm: 'ES256' };
 
 function setup(t: TestContext) {
@@ -24,7 +35,7 @@ function setup(t: TestContext) {
   });
   const file = join(folder, 'out.jsonl');
   const run = (to = file) =>
-    exportStore({ store, file: to, identity: IDENTITY, clock: CLOCK, random: systemRandom, noticeMs: 0 });
+    exportStore({ store, file: to, identity: IDENTITY, mac: MAC, clock: CLOCK, random: systemRandom, noticeMs: 0 });
   return { folder, file, store, running, run };
 }
 
@@ -60,7 +71,11 @@ test('an export holds every row of every table, each after those it refers to', 
   const result = await run();
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const rows: unknown[] = [];
-  const contents = await readExport(file, ({ table, values }) => void rows.push([table.name, ...values.slice(0, 3)]));
+  const contents = await readExport(
+    file,
+    MAC,
+    ({ table, values }) => void rows.push([table.name, ...values.slice(0, 3)]),
+  );
   assert.deepEqual(
     rows.filter((row) => String(Object(row)[0]) !== 'event'),
     [
@@ -70,7 +85,7 @@ test('an export holds every row of every table, each after those it refers to', 
       ['browser_session', new Uint8Array([1]), 'sess_1', new Uint8Array([1])],
     ],
   );
-  assert.deepEqual(contents.footer, { rows: contents.rows, sha256: result.sha256 });
+  assert.deepEqual(contents.footer, { rows: contents.rows, mac: result.mac });
   const { header } = contents;
   assert.deepEqual({ issuer: header.issuer, accessAlgorithm: header.accessAlgorithm }, IDENTITY);
   assert.equal(header.epoch, 1);
@@ -112,7 +127,7 @@ test('broken off anywhere, an export goes on, and the file is the same to the by
   await run();
   const whole = readFileSync(file);
   const header = whole.indexOf('\n') + 1;
-  for (const at of [header, header + 1, header + 777, whole.length - 60, whole.length - 1]) {
+  for (const at of [1, header - 1, header, header + 1, header + 777, whole.length - 60, whole.length - 1]) {
     truncateSync(file, at);
     await run();
     assert.deepEqual(readFileSync(file), whole, `broken off at ${at} of ${whole.length}`);
@@ -124,8 +139,66 @@ test('broken off anywhere, an export goes on, and the file is the same to the by
   assert.deepEqual(readFileSync(other), whole, 'a lost file is written again');
 });
 
+test('given up while it waits, an export copies nothing: the store takes writes again', async (t) => {
+  const { file, store, running } = setup(t);
+  const waiting = exportStore({
+    ...{ store, file, identity: IDENTITY, mac: MAC, clock: CLOCK, random: systemRandom, noticeMs: 500 },
+  });
+  while ((await readFence(running.read)) === undefined) await new Promise((resolve) => setImmediate(resolve));
+  await abandonExport({ store: running, wasNeverImported: false });
+  await addUser(running, 1);
+  await assert.rejects(waiting, { code: 'export_given_up' });
+  assert.equal(existsSync(file), false);
+});
+
+test('given up after its copy, an export does not end its file', async (t) => {
+  const { file, store, running, run } = setup(t);
+  const write = store.write.bind(store);
+  let writes = 0;
+  store.write = async (work) => {
+    writes += 1;
+    if (writes === 2) await abandonExport({ store: running, wasNeverImported: false }); // in front of the mark
+    return write(work);
+  };
+  await assert.rejects(run(), { code: 'export_given_up' });
+  assert.equal((await readExport(file, MAC)).footer, undefined);
+  await addUser(running, 1);
+});
+
+test('of two exports of one data folder at once the second is refused', async (t) => {
+  const { folder, store, running } = setup(t);
+  const of = (from: SqliteStore) =>
+    exportStore({
+      ...{ store: from, file: join(folder, 'out.jsonl'), identity: IDENTITY, mac: MAC, clock: CLOCK },
+      ...{ random: systemRandom, noticeMs: 50 },
+    });
+  const first = of(store);
+  await assert.rejects(of(running), { code: 'export_running' });
+  await first;
+  assert.equal((await of(running)).mac, (await first).mac, 'and then finds it done');
+});
+
+test('who has not the key can neither change a file nor end one', async (t) => {
+  const { file, store, run } = setup(t);
+  await addUser(store, 1);
+  const { mac } = await run();
+  const other = () => createHmac('sha256', 'another key');
+  await assert.rejects(readExport(file, other), { code: 'export_damaged', message: /or the key is another/ });
+  const whole = readFileSync(file, 'utf8');
+  const body = `${whole.split('\n').slice(0, -2).join('\n')}\n`.replace('user_1', 'user_2');
+  const footer = JSON.parse(whole.trimEnd().split('\n').at(-1) ?? '');
+  for (const digest of [
+    createHash('sha256').update(body).digest('base64url'),
+    other().update(body).digest('base64url'),
+    mac,
+  ]) {
+    writeFileSync(file, `${body}${JSON.stringify({ ...footer, mac: digest })}\n`);
+    await assert.rejects(readExport(file, MAC), { code: 'export_damaged' });
+  }
+});
+
 test('a file of something else is left alone', async (t) => {
-  const { file, run, store } = setup(t);
+  const { file, folder, run, store } = setup(t);
   for (const text of ['a torn line', 'something\nelse\n']) {
     writeFileSync(file, text);
     await assert.rejects(run(), (error: Error & { code?: string }) =>
@@ -136,6 +209,10 @@ test('a file of something else is left alone', async (t) => {
   }
   rmSync(file);
   await run();
+  const other = join(folder, 'other.jsonl');
+  writeFileSync(other, '{"kind":"countersign-export"');
+  await assert.rejects(run(other), { code: 'export_file_exists' });
+  assert.equal(readFileSync(other, 'utf8'), '{"kind":"countersign-export"');
   await abandonExport({ store, wasNeverImported: true });
   await assert.rejects(run(), { code: 'export_file_exists' });
 });
@@ -145,7 +222,7 @@ test('giving an export up brings the store back: freely before its file was whol
   await assert.rejects(abandonExport({ store, wasNeverImported: false }), { code: 'export_not_begun' });
   await assert.rejects(
     exportStore({
-      ...{ store, file, identity: IDENTITY, clock: CLOCK, random: systemRandom, noticeMs: 0 },
+      ...{ store, file, identity: IDENTITY, mac: MAC, clock: CLOCK, random: systemRandom, noticeMs: 0 },
       clock: {
         now: (() => {
           let calls = 0;
@@ -160,7 +237,7 @@ test('giving an export up brings the store back: freely before its file was whol
     /broken off/,
   );
   await assert.rejects(addUser(running, 1), StoreFenced);
-  assert.equal((await readExport(file)).footer, undefined);
+  assert.equal((await readExport(file, MAC)).footer, undefined);
   await abandonExport({ store, wasNeverImported: false });
   await addUser(running, 1);
   rmSync(file);
@@ -181,18 +258,18 @@ test('a file that is not whole, or not as it was written, is refused', async (t)
   const bad = join(folder, 'bad.jsonl');
   const refused = async (text: string, what: RegExp) => {
     writeFileSync(bad, text);
-    await assert.rejects(readExport(bad), { code: 'export_damaged', message: what });
+    await assert.rejects(readExport(bad, MAC), { code: 'export_damaged', message: what });
   };
   const joined = (changed: string[]) => `${changed.join('\n')}\n`;
   await refused('', /no header/);
   await refused('{}\n', /does not begin/);
-  await refused(whole.replace('ü2', 'ü7'), /SHA-256/);
-  await refused(joined(lines.filter((line) => !line.includes('user_3'))), /SHA-256/);
+  await refused(whole.replace('ü2', 'ü7'), /not that of its rows/);
+  await refused(joined(lines.filter((line) => !line.includes('user_3'))), /not that of its rows/);
   await refused(joined([...lines, lines[1] ?? '']), /after its end/);
   await refused(joined([...lines.slice(0, -1), 'x', lines.at(-1) ?? '']), /cannot be read/);
   const [head = '', ...rows] = lines;
   await refused(joined([head, ...rows.slice(0, -1).reverse()]), /not one of its tables/);
   await refused(whole.replace('["app_user"', '["app_users"'), /not one of its tables/);
   appendFileSync(file, 'torn');
-  assert.equal((await readExport(file)).wholeBytes, whole.length + 3, 'three letters of two bytes');
+  assert.equal((await readExport(file, MAC)).wholeBytes, whole.length + 3, 'three letters of two bytes');
 });

@@ -7,27 +7,19 @@
  * takes; a copy made before would have to be told of what changed since. From the fence on nobody is served, until the new home is up
  * (docs/decisions/0021). Broken off at any point, the same command goes on where it was; `abandonExport` goes back.
  */
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fchmodSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../world/clock.ts';
+import { holdFile } from '../world/file-lock.ts';
 import type { Random } from '../world/random.ts';
 import { afterMs } from '../world/turn.ts';
 import { StoreRefusal } from './errors.ts';
+import { ExportFile } from './export-file.ts';
 import {
   type ExportedTable,
   type ExportHeader,
+  type ExportMac,
   exportFooterLine,
   exportHeaderLine,
   exportRowLine,
@@ -43,7 +35,6 @@ import {
   readFence,
   takeDownFence,
 } from './fence.ts';
-import { syncFolder } from './journal.ts';
 import type { SqliteStore } from './sqlite.ts';
 
 /**
@@ -54,14 +45,15 @@ export const FENCE_NOTICE_MS = 2_000;
 
 const EXPORT_ID_BYTES = 16; // 128 bits: no two exports share an id
 
-/** Bytes gathered before they are written, and hashed. */
-const WRITE_BYTES = 256 * 1024;
+/** Held, in the data folder, by the one export that runs: of two that append to one file each would write every row. */
+const LOCK_FILE = 'export.lock';
 
 export interface ExportResult {
   readonly exportId: string;
   readonly rows: Readonly<Record<string, number>>;
   readonly rowCount: number;
-  readonly sha256: string;
+  /** Of the footer. */
+  readonly mac: string;
   /** Rows that an earlier try had written. */
   readonly resumedAt: number;
 }
@@ -70,6 +62,7 @@ export interface ExportOptions {
   readonly store: SqliteStore;
   readonly file: string;
   readonly identity: { readonly issuer: string; readonly accessAlgorithm: string };
+  readonly mac: ExportMac;
   readonly clock: Clock;
   readonly random: Random;
   /** Hears now and then how many rows are written. */
@@ -80,39 +73,57 @@ export interface ExportOptions {
 
 /**
  * Fences the store and writes it into a file (0600), or goes on with a file of the same export.
- * Throws `StoreRefusal` `export_file_exists` when the file is another's, or belongs to an export that was given up.
+ * Throws `StoreRefusal`: `export_file_exists` when the file is another's, or belongs to an export that was given up; `export_running`;
+ * `export_given_up` when that happens meanwhile.
  */
 export async function exportStore(options: ExportOptions): Promise<ExportResult> {
-  const { store, file, clock, noticeMs = FENCE_NOTICE_MS } = options;
-  const isEmpty = !existsSync(file) || statSync(file).size === 0;
+  const release = holdFile(join(dirname(options.store.file), LOCK_FILE));
+  if (!release) {
+    throw new StoreRefusal('export_running', 'Exporting: another export of this data folder runs. Let it finish.');
+  }
+  try {
+    return await exportAlone(options);
+  } finally {
+    release();
+  }
+}
+
+async function exportAlone(options: ExportOptions): Promise<ExportResult> {
+  const { store, file, clock, mac, noticeMs = FENCE_NOTICE_MS } = options;
+  const isThere = existsSync(file);
+  const isEmpty = !isThere || statSync(file).size === 0;
   const known = isEmpty ? undefined : readExportHeader(file);
   const standing = await readFence(store.read);
-  if (!isEmpty && (known === undefined || known.exportId !== standing?.transferId)) throw notOurs();
+  if (!isEmpty && (!standing || (known && known.exportId !== standing.transferId))) throw notOurs();
   const fence = standing ?? (await fenceOff(options));
   if (fence.kind !== 'leaving') throw new Error('Exporting: the store is fenced for something else.');
   await new Promise<void>((resolve) => void afterMs(noticeMs, resolve));
   const source = new DatabaseSync(store.file, { readOnly: true, timeout: 5_000 });
   try {
     source.exec('BEGIN');
+    requireOwnFence(source, fence);
     const header = known ?? headerOf(source, fence, options.identity);
-    const written = known ? await readExport(file) : undefined;
+    if (!isEmpty && !known && !isTornHeader(file, header)) throw notOurs();
+    const written = known ? await readExport(file, mac) : undefined;
     const resumedAt = written?.rowCount ?? 0;
     if (written?.footer) {
-      const { rows, sha256 } = written.footer;
-      return { exportId: fence.transferId, rows, rowCount: resumedAt, sha256, resumedAt };
+      const { rows } = written.footer;
+      return { exportId: fence.transferId, rows, rowCount: resumedAt, mac: written.footer.mac, resumedAt };
     }
-    const writer = new ExportFile(file, written);
+    const writer = new ExportFile({ file, isNew: !isThere, written, hmac: mac() });
     try {
       if (!written) writer.write(exportHeaderLine(header));
       const rows = writeRows({ source, header, writer, written, onProgress: options.onProgress });
       writer.sync();
       // Before the footer makes the file one that can be imported: from here on the fence is not taken away lightly.
-      await store.write((tx) => markFenceCompleted(tx, fence.transferId, clock.now()));
-      const sha256 = writer.digest();
-      writer.write(exportFooterLine({ rows, sha256 }));
+      await store.write(async (tx) => {
+        if (!(await markFenceCompleted(tx, fence.transferId, clock.now()))) throw givenUp();
+      });
+      const digest = writer.digest();
+      writer.write(exportFooterLine({ rows, mac: digest }));
       writer.sync();
       const rowCount = Object.values(rows).reduce((sum, count) => sum + count, 0);
-      return { exportId: fence.transferId, rows, rowCount, sha256, resumedAt };
+      return { exportId: fence.transferId, rows, rowCount, mac: digest, resumedAt };
     } finally {
       writer.close();
     }
@@ -152,6 +163,22 @@ async function fenceOff({ store, clock, random }: ExportOptions): Promise<Fence>
   const fence = await readFence(store.read);
   if (!fence) throw new Error('Exporting: the fence that was put up is not there.');
   return fence;
+}
+
+/**
+ * The copy is of a moment at which the fence of this very export stood: a store that was given back meanwhile takes writes, which a copy
+ * from before them lacks.
+ */
+function requireOwnFence(source: DatabaseSync, fence: Fence): void {
+  const row = source.prepare('SELECT kind, transfer_id FROM store_fence WHERE singleton = 1').get();
+  if (row?.kind !== 'leaving' || row.transfer_id !== fence.transferId) throw givenUp();
+}
+
+function givenUp(): StoreRefusal {
+  return new StoreRefusal(
+    'export_given_up',
+    'Exporting: this export was given up meanwhile, and the store takes writes again. The file is worth nothing: remove it.',
+  );
 }
 
 function headerOf(source: DatabaseSync, fence: Fence, identity: ExportOptions['identity']): ExportHeader {
@@ -197,64 +224,14 @@ function selectRows(source: DatabaseSync, table: ExportedTable) {
   return source.prepare(`SELECT ${columns} FROM ${table.name} ORDER BY rowid LIMIT -1 OFFSET ?1`);
 }
 
+/** A disk that was full, or a kill, may have left less than the first line. */
+function isTornHeader(file: string, header: ExportHeader): boolean {
+  return exportHeaderLine(header).startsWith(readFileSync(file, 'utf8'));
+}
+
 function notOurs(): StoreRefusal {
   return new StoreRefusal(
     'export_file_exists',
     'Exporting: the file is there and is not of the export that was begun here. Name another one.',
   );
-}
-
-/** The file being written: gathers, hashes, writes. A torn last line of an earlier try is cut off. */
-class ExportFile {
-  readonly #descriptor: number;
-  readonly #hash = createHash('sha256');
-  #gathered: string[] = [];
-  #gatheredLength = 0;
-
-  constructor(file: string, written: ExportContents | undefined) {
-    // 'a+' and not 'w': a file that came to be in the meantime is not overwritten before it was looked at.
-    this.#descriptor = openSync(file, 'a+', 0o600);
-    fchmodSync(this.#descriptor, 0o600);
-    ftruncateSync(this.#descriptor, written?.wholeBytes ?? 0);
-    if (written) this.#hashWhatIsThere(written.wholeBytes);
-    syncFolder(dirname(file));
-  }
-
-  write(line: string): void {
-    this.#gathered.push(line);
-    this.#gatheredLength += line.length;
-    if (this.#gatheredLength >= WRITE_BYTES) this.#flush();
-  }
-
-  /** Of everything written so far. */
-  digest(): string {
-    this.#flush();
-    return this.#hash.copy().digest('base64url');
-  }
-
-  sync(): void {
-    this.#flush();
-    fsyncSync(this.#descriptor);
-  }
-
-  close(): void {
-    closeSync(this.#descriptor);
-  }
-
-  #flush(): void {
-    const bytes = Buffer.from(this.#gathered.join(''));
-    this.#gathered = [];
-    this.#gatheredLength = 0;
-    this.#hash.update(bytes);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor, bytes, at);
-  }
-
-  #hashWhatIsThere(length: number): void {
-    const chunk = Buffer.allocUnsafe(WRITE_BYTES);
-    for (let at = 0; at < length; ) {
-      const read = readSync(this.#descriptor, chunk, 0, Math.min(WRITE_BYTES, length - at), at);
-      this.#hash.update(chunk.subarray(0, read));
-      at += read;
-    }
-  }
 }

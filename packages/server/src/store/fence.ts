@@ -82,12 +82,14 @@ export async function takeDownFence(tx: Transaction, transferId: string): Promis
   return (await tx.run('DELETE FROM store_fence WHERE singleton = 1 AND transfer_id = $1', transferId)) === 1;
 }
 
-export async function markFenceCompleted(tx: Transaction, transferId: string, completedAtMs: number): Promise<void> {
-  await tx.run(
-    'UPDATE store_fence SET completed_at_ms = $1 WHERE singleton = 1 AND transfer_id = $2 AND completed_at_ms IS NULL',
+/** The first time stays. False if it is not the fence of this transfer that stands. */
+export async function markFenceCompleted(tx: Transaction, transferId: string, completedAtMs: number): Promise<boolean> {
+  const rows = await tx.run(
+    'UPDATE store_fence SET completed_at_ms = COALESCE(completed_at_ms, $1) WHERE singleton = 1 AND transfer_id = $2',
     completedAtMs,
     transferId,
   );
+  return rows === 1;
 }
 
 /** Moves on how far an import is. False if somebody else moved it meanwhile. */

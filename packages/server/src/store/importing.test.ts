@@ -1,5 +1,6 @@
 // Needs PostgreSQL: it imports into one.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ import { openSqliteStore, type SqliteStore } from './sqlite.ts';
 import type { Store, Transaction } from './store.ts';
 
 const CLOCK = { now: () => 1_800_000_000_000 };
+const MAC = () => createHmac('sha256', 'a key');
 const USERS = 2 * IMPORT_BATCH + 7;
 
 /** An export of some users, a session of each, and invalidations with a gap in front. */
@@ -32,11 +34,14 @@ async function exported(
       "INSERT INTO invalidation (position, at_ms, kind, subject_id, until_ms) VALUES (41, 1, 'token', 'a', 9), (43, 1, 'user', 'b', 9)",
     );
     await tx.run('UPDATE store_epoch SET epoch = 6');
+    await tx.run(
+      "INSERT INTO authority (singleton, issuer, access_algorithm) VALUES (1, 'https://auth.example', 'ES256')",
+    );
   });
   const file = join(folder, 'out.jsonl');
   const identity = { issuer: 'https://auth.example', accessAlgorithm: 'ES256' };
   const result = await exportStore({
-    ...{ store: source, file, identity, clock: CLOCK, random: systemRandom, noticeMs: 0 },
+    ...{ store: source, file, identity, mac: MAC, clock: CLOCK, random: systemRandom, noticeMs: 0 },
   });
   return { file, folder, source, result };
 }
@@ -56,7 +61,7 @@ async function target(t: TestContext): Promise<Store> {
 }
 
 const bringIn = (store: Store, file: string, more: Partial<Parameters<typeof importStore>[0]> = {}) =>
-  importStore({ ...{ store, file, clock: CLOCK, accept: () => {}, acceptRow: () => {} }, ...more });
+  importStore({ ...{ store, file, mac: MAC, clock: CLOCK, accept: () => {}, acceptRow: () => {} }, ...more });
 
 const ALL_USERS = 'SELECT proof, id, email, created_at_ms, disabled_at_ms, dead_before_ms FROM app_user ORDER BY id';
 
@@ -65,7 +70,7 @@ test('an import brings every value, raises the epoch above the source, and goes 
   const store = await target(t);
   const imported = await bringIn(store, file);
   assert.deepEqual(imported, {
-    ...{ exportId: result.exportId, rows: result.rows, rowCount: result.rowCount, resumedAt: 0 },
+    ...{ exportId: result.exportId, rows: result.rows, rowCount: result.rowCount, resumedAt: 0, wasDone: false },
     epoch: 7,
   });
   assert.equal(await store.epoch(), 7);
@@ -73,6 +78,8 @@ test('an import brings every value, raises the epoch above the source, and goes 
   const [there, here] = [await source.read.all(ALL_USERS), await store.read.all(ALL_USERS)];
   const plain = (rows: object[]) => rows.map((row) => ({ ...row, proof: [...Object(row).proof] }));
   assert.deepEqual(plain(here), plain(there));
+  const whose = await store.read.all('SELECT issuer, access_algorithm FROM authority');
+  assert.deepEqual(whose, [{ issuer: 'https://auth.example', access_algorithm: 'ES256' }]);
   await store.write((tx) =>
     tx.run("INSERT INTO invalidation (at_ms, kind, subject_id, until_ms) VALUES (1, 'user', 'c', 9)"),
   );
@@ -90,6 +97,36 @@ test('an import brings every value, raises the epoch above the source, and goes 
        AND (SELECT up_to FROM invalidation_sweep) > (SELECT max(xid)::text::bigint FROM invalidation WHERE subject_id = 'b') AS is_over`,
   );
   assert.equal(swept?.is_over, 1, 'nobody resumes from before the import');
+});
+
+test('run once more, a finished import finds its work done', async (t) => {
+  const { file, result } = await exported(t);
+  const store = await target(t);
+  await bringIn(store, file);
+  await store.write((tx) => addUser(tx, USERS + 1)); // a server that runs on it by now
+  const again = await bringIn(store, file);
+  assert.deepEqual([again.wasDone, again.rowCount, again.epoch], [true, result.rowCount, 7]);
+  assert.equal((await store.read.all(ALL_USERS)).length, USERS + 1);
+});
+
+test('a file whose header leaves a table out, or a column, is not brought in', async (t) => {
+  const { file, folder } = await exported(t);
+  const store = await target(t);
+  const [head = '', ...rows] = readFileSync(file, 'utf8').trimEnd().split('\n');
+  const header = JSON.parse(head) as { tables: { name: string; columns: object[] }[] }; // as this release writes it
+  const footer = JSON.parse(rows.pop() ?? '');
+  const bad = join(folder, 'short.jsonl');
+  for (const tables of [
+    header.tables.filter(({ name }) => name !== 'oauth_grant'),
+    header.tables.map((table) => (table.name === 'client' ? { ...table, columns: table.columns.slice(1) } : table)),
+  ]) {
+    const body = `${[JSON.stringify({ ...header, tables }), ...rows].join('\n')}\n`;
+    const counts = Object.fromEntries(tables.map(({ name }) => [name, footer.rows[name]]));
+    const mac = MAC().update(body).digest('base64url');
+    writeFileSync(bad, `${body}${JSON.stringify({ kind: 'end', rows: counts, mac })}\n`);
+    await assert.rejects(bringIn(store, bad), { code: 'schema_differs' });
+  }
+  assert.equal(await readFence(store.read), undefined);
 });
 
 test('broken off after each batch, an import goes on and ends the same; until then the fence stands', async (t) => {

@@ -8,8 +8,9 @@
 import type { Clock } from '../world/clock.ts';
 import { raiseEpoch } from './epoch.ts';
 import { StoreRefusal } from './errors.ts';
-import type { ExportedTable } from './export-format.ts';
+import type { ExportedTable, ExportHeader, ExportMac } from './export-format.ts';
 import { type ExportContents, type ExportedRow, readExport } from './export-reading.ts';
+import { exportedTablesOfRelease } from './export-tables.ts';
 import { moveFence, putUpFence, readFence, takeDownFence } from './fence.ts';
 import type { SqlValue, Store, Transaction } from './store.ts';
 
@@ -23,12 +24,16 @@ export interface ImportResult {
   readonly rowCount: number;
   /** Rows that an earlier try had brought in. */
   readonly resumedAt: number;
+  /** An earlier try had brought in all, and nothing was changed. */
+  readonly wasDone: boolean;
 }
 
 export interface ImportOptions {
   /** Of PostgreSQL, migrated and otherwise empty. */
   readonly store: Store;
   readonly file: string;
+  /** That of the source. */
+  readonly mac: ExportMac;
   readonly clock: Clock;
   /** Hears what the file says of itself before anything is written. Throws to refuse it. */
   readonly accept: (contents: ExportContents) => void;
@@ -42,8 +47,8 @@ export interface ImportOptions {
  * `import_interrupted` when another import is under way; and whatever `accept` and `acceptRow` throw.
  */
 export async function importStore(options: ImportOptions): Promise<ImportResult> {
-  const { store, file, clock, accept, acceptRow, onProgress = () => {} } = options;
-  const contents = await readExport(file, acceptRow);
+  const { store, file, mac, clock, accept, acceptRow, onProgress = () => {} } = options;
+  const contents = await readExport(file, mac, acceptRow);
   const { header, footer, rowCount } = contents;
   if (!footer) {
     const message =
@@ -51,7 +56,11 @@ export async function importStore(options: ImportOptions): Promise<ImportResult>
     throw new StoreRefusal('export_damaged', message);
   }
   accept(contents);
-  await requireSameSchema(store, header.migrations);
+  await requireSameSchema(store, header);
+  const { exportId } = header;
+  if (await wasImported(store, exportId)) {
+    return { exportId, epoch: await store.epoch(), rows: contents.rows, rowCount, resumedAt: rowCount, wasDone: true };
+  }
   const resumedAt = await begin(options, contents);
   const batch: ExportedRow[] = [];
   let done = resumedAt;
@@ -66,13 +75,13 @@ export async function importStore(options: ImportOptions): Promise<ImportResult>
     batch.length = 0;
     onProgress({ rows: done, of: rowCount });
   };
-  const again = await readExport(file, async (row, index) => {
+  const again = await readExport(file, mac, async (row, index) => {
     if (index < resumedAt) return;
     if (batch[0] && (batch[0].table !== row.table || batch.length === IMPORT_BATCH)) await flush();
     batch.push(row);
   });
   await flush();
-  if (again.footer?.sha256 !== footer.sha256) {
+  if (again.footer?.mac !== footer.mac) {
     throw new StoreRefusal(
       'export_damaged',
       'Importing: the file changed while it was read. Begin with an empty database.',
@@ -81,15 +90,29 @@ export async function importStore(options: ImportOptions): Promise<ImportResult>
   const epoch = await store.write(async (tx) => {
     await requireCounts(tx, contents);
     await continuePositions(tx);
-    if (!(await takeDownFence(tx, header.exportId))) throw interrupted();
-    return raiseEpoch(tx, { aboveEpoch: header.epoch, reason: 'imported', atMs: clock.now() });
+    if (!(await takeDownFence(tx, exportId))) throw interrupted();
+    return raiseEpoch(tx, { aboveEpoch: header.epoch, reason: importedReason(exportId), atMs: clock.now() });
   });
-  return { exportId: header.exportId, epoch, rows: contents.rows, rowCount, resumedAt };
+  return { exportId, epoch, rows: contents.rows, rowCount, resumedAt, wasDone: false };
 }
 
-async function requireSameSchema(store: Store, migrations: readonly string[]): Promise<void> {
+/** Why the epoch is what it is: so that the same command, run once more, finds its work done and not somebody else's database. */
+function importedReason(exportId: string): string {
+  return `imported ${exportId}`;
+}
+
+async function wasImported({ read }: Store, exportId: string): Promise<boolean> {
+  const reason = importedReason(exportId);
+  return (
+    (await read.get('SELECT 1 AS found FROM store_epoch WHERE singleton = 1 AND reason = $1', reason)) !== undefined
+  );
+}
+
+/** Every table of the release must be in the file: one that is missing in its header is neither looked at nor brought. */
+async function requireSameSchema(store: Store, { migrations, tables }: ExportHeader): Promise<void> {
   const own = await store.read.all<{ name: string }>('SELECT name FROM schema_migration ORDER BY number');
-  if (JSON.stringify(own.map(({ name }) => name)) === JSON.stringify(migrations)) return;
+  const isSame = JSON.stringify(own.map(({ name }) => name)) === JSON.stringify(migrations);
+  if (isSame && JSON.stringify(tables) === JSON.stringify(exportedTablesOfRelease())) return;
   throw new StoreRefusal(
     'schema_differs',
     `Importing: the file has the schema of ${migrations.at(-1) ?? 'nothing'}, and this release that of ${own.at(-1)?.name ?? 'nothing'}. ` +

@@ -41,18 +41,12 @@ export type Replayable =
   | Extract<JournalSince, { kind: 'missing' }>;
 
 /**
- * Entries are left out that are older than the newest thing a copy holds by this much: the copy has them, and doing them again would
- * disable users who were enabled since. It covers the clocks of nodes, which differ by seconds, and a commit that took long.
+ * The journals of all nodes, each in a folder of its own within `folder`: every entry of them, in no order between nodes. None is left out
+ * for its age: the clocks that dated it and what the copy holds are not one. Doing again what a copy has already changes nothing. Throws
+ * `StoreRefusal` `journal_damaged` where there is none, or a segment is missing between others; that a node's folder is missing, or its
+ * newest segment, cannot be seen.
  */
-const REPLAY_MARGIN_MS = 60 * 60 * 1_000;
-
-/**
- * The journals of all nodes, each in a folder of its own within `folder`. `copyAtMs`: when the newest thing happened that the restored
- * database holds. Throws `StoreRefusal` `journal_damaged` where there is none, or a segment is missing between others; that a node's folder
- * is missing, or its newest segment, cannot be seen.
- */
-export function journalOfNodes(options: { folder: string; copyAtMs: number }): { epoch: number; journal: Replayable } {
-  const { folder, copyAtMs } = options;
+export function journalOfNodes(folder: string): { epoch: number; journal: Replayable } {
   const nodes = existsSync(folder)
     ? readdirSync(folder, { withFileTypes: true })
         .filter((entry) => entry.isDirectory())
@@ -71,11 +65,8 @@ export function journalOfNodes(options: { folder: string; copyAtMs: number }): {
         'point without the journals, which ends every grant.',
     );
   }
-  const fromMs = copyAtMs - REPLAY_MARGIN_MS;
   async function* entries(): AsyncGenerator<JournalEntry> {
-    for (const { path } of nodes) {
-      for await (const entry of readJournal({ folder: path, fromSegment: 0 })) if (entry.atMs >= fromMs) yield entry;
-    }
+    for (const { path } of nodes) yield* readJournal({ folder: path, fromSegment: 0 });
   }
   const epoch = Math.max(...nodes.map(({ path }) => journalEpoch(path)));
   return { epoch, journal: { kind: 'complete', entries } };

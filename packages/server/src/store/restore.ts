@@ -61,6 +61,11 @@ export interface RestoreOptions {
   readonly clock: Clock;
   /** Replace an existing database; it is kept aside under another name. Default false: refuse. */
   readonly force?: boolean;
+  /**
+   * The database that would be replaced was exported, and the caller vouches that nobody serves from that export. Default false: refuse,
+   * for two homes would each accept what the other took back.
+   */
+  readonly wasNeverImported?: boolean;
   /** Do as if the journal were lost, e.g. because it is damaged. Default false. */
   readonly withoutJournal?: boolean;
   /** Applies the rule of restores to the copy. If it throws, the restore is off and nothing has changed. */
@@ -71,7 +76,7 @@ export interface RestoreOptions {
  * Puts a backup in the place of the database. The new epoch is above the backup's, the replaced database's (if it can still be
  * read) and every one the journal names.
  *
- * Throws `StoreRefusal`: `backup_incomplete`, `database_exists`, `database_in_use`, `database_damaged` (the copy),
+ * Throws `StoreRefusal`: `backup_incomplete`, `database_exists`, `export_completed`, `database_in_use`, `database_damaged` (the copy),
  * `journal_damaged` (through `settle`), or those of opening.
  */
 export async function restoreDatabase(options: RestoreOptions): Promise<RestoreResult> {
@@ -86,6 +91,7 @@ export async function restoreDatabase(options: RestoreOptions): Promise<RestoreR
   }
   const replaced = existsSync(target) ? holdReplaced(target) : undefined;
   try {
+    if (replaced?.hasMovedAway && !options.wasNeverImported) throw movedAway();
     const staging = stageCopy({ databaseFile: backup.databaseFile, dataFolder });
     const journal: JournalSince = withoutJournal
       ? { kind: 'missing', why: 'it was left out by request' }
@@ -120,10 +126,10 @@ export async function restoreDatabase(options: RestoreOptions): Promise<RestoreR
 }
 
 /**
- * Reads the epoch of the database that is being replaced, folds its log into it and keeps every other process out until it is
+ * Reads the epoch of the database that is being replaced and whether its export is whole, folds its log into it and keeps every other process out until it is
  * released. One that cannot be read, perhaps the reason for the restore, has no say.
  */
-function holdReplaced(file: string): { epoch: number; release: () => void } | undefined {
+function holdReplaced(file: string): { epoch: number; hasMovedAway: boolean; release: () => void } | undefined {
   // Opening a file that is no database at all would remove its log, perhaps the only thing left to rescue.
   if (!hasDatabaseHeader(file)) return undefined;
   const database = new DatabaseSync(file, { timeout: IN_USE_WAIT_MS });
@@ -135,7 +141,7 @@ function holdReplaced(file: string): { epoch: number; release: () => void } | un
     database.exec('PRAGMA journal_mode = DELETE');
     database.exec('BEGIN EXCLUSIVE');
     const epoch = Number(database.prepare('SELECT epoch FROM store_epoch WHERE singleton = 1').get()?.epoch ?? 0);
-    return { epoch, release };
+    return { epoch, hasMovedAway: hasMovedAway(database), release };
   } catch (cause) {
     release();
     if (sqlitePrimaryCode(cause) !== SQLITE_BUSY) return undefined;
@@ -145,6 +151,22 @@ function holdReplaced(file: string): { epoch: number; release: () => void } | un
       { cause },
     );
   }
+}
+
+/** A database of an earlier release has no fence. */
+function hasMovedAway(database: DatabaseSync): boolean {
+  const table = database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'store_fence'").get();
+  if (table === undefined) return false;
+  const moved = "SELECT 1 FROM store_fence WHERE kind = 'leaving' AND completed_at_ms IS NOT NULL";
+  return database.prepare(moved).get() !== undefined;
+}
+
+function movedAway(): StoreRefusal {
+  return new StoreRefusal(
+    'export_completed',
+    'Restoring: the database that would be replaced was exported, and its users may be served from its new home. If the export was never ' +
+      'imported, destroy every copy of it, then add --never-imported. If it was, restore there.',
+  );
 }
 
 /** The first 16 bytes of every SQLite 3 file (sqlite.org/fileformat2.html §1.3). */

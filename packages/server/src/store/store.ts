@@ -117,6 +117,7 @@ export type JournalEntry =
 export { joinedActs, onlyDone } from './acts.ts';
 export { type BackupDescription, backupStore } from './backup.ts';
 export { StoreFenced, StoreRefusal, type StoreRefusalCode, StoreUnavailable } from './errors.ts';
+export type { ExportMac } from './export-format.ts';
 export type { ExportedRow } from './export-reading.ts';
 export { abandonExport, type ExportResult, exportStore } from './exporting.ts';
 export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fence.ts';
@@ -129,6 +130,7 @@ export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './p
 export {
   dropScratchDatabase,
   dropScratchDatabases,
+  leaveScratchDatabase,
   makeScratchDatabase,
   openScratchStore,
   type ScratchServer,

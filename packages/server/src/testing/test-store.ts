@@ -17,7 +17,7 @@ import type { Clock } from '../world/clock.ts';
 /** The server for tests: `TEST_DATABASE_URL`, else the one on this machine. */
 export const TEST_SERVER: ScratchServer = {
   url: process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres',
-  run: process.env.COUNTERSIGN_TEST_RUN ?? 'alone',
+  run: process.env.COUNTERSIGN_TEST_RUN,
 };
 
 export const IS_POSTGRES = process.env.COUNTERSIGN_TEST_ENGINE === 'postgres';

@@ -57,7 +57,7 @@ export async function openAuthority(options: { limits?: AuthorityGiven['limits']
 /** The same over a store that is open already; two of them under one master key are two nodes. */
 export async function authorityOn(
   opened: AuthorityStore,
-  options: { limits?: AuthorityGiven['limits']; masterKey?: Uint8Array } = {},
+  options: { limits?: AuthorityGiven['limits']; masterKey?: Uint8Array; isSettling?: boolean } = {},
 ) {
   const { clock, store, random } = opened;
   const masterKey = options.masterKey ?? random.bytes(32);
@@ -81,6 +81,7 @@ export async function authorityOn(
     },
     store,
     masterKey,
+    ...(options.isSettling && { isSettling: true }),
     limits: { clientSecretPerNetwork: { points: 1_000_000 }, ...options.limits },
   });
 

@@ -56,16 +56,34 @@ export function askingInForce(id: string, sinceMs: number): Step {
   };
 }
 
-/** Returns whether there is such a user. The first time of disabling stays; `dead_before_ms` only ever rises. */
-export async function markDisabled(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
-  const changed = await tx.run(
+/**
+ * Returns the moment that the disabling got, undefined if there is no such user. The first time of disabling stays; `dead_before_ms` only
+ * ever rises. The moment lies after every one that was dead by then, whatever clocks say: so a restore can tell by the row whether
+ * somebody enabled the user since.
+ */
+export async function markDisabled(
+  tx: Transaction,
+  disabled: { id: string; atMs: number },
+): Promise<number | undefined> {
+  const row = await tx.get<{ dead_before_ms: number }>(
     `UPDATE app_user SET disabled_at_ms = COALESCE(disabled_at_ms, $2),
-       dead_before_ms = CASE WHEN dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
-     WHERE id = $1`,
+       dead_before_ms = CASE WHEN dead_before_ms < $2 THEN $2 WHEN disabled_at_ms IS NULL THEN dead_before_ms + 1 ELSE dead_before_ms END
+     WHERE id = $1 RETURNING dead_before_ms`,
     disabled.id,
     disabled.atMs,
   );
-  return changed === 1;
+  return row?.dead_before_ms;
+}
+
+/** The same from the journal; nothing where the user was enabled after that moment, which raised `dead_before_ms` to it or above. */
+export async function markDisabledAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<void> {
+  await tx.run(
+    `UPDATE app_user SET disabled_at_ms = COALESCE(disabled_at_ms, $2),
+       dead_before_ms = CASE WHEN dead_before_ms < $2 THEN $2 ELSE dead_before_ms END
+     WHERE id = $1 AND NOT (disabled_at_ms IS NULL AND dead_before_ms >= $2)`,
+    disabled.id,
+    disabled.atMs,
+  );
 }
 
 /** Returns whether there is such a user. One who is in force keeps what he has. */

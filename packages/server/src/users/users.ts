@@ -123,15 +123,15 @@ export class Users {
    * tells the verifiers, in the same transaction.
    */
   async disable(tx: Transaction, id: string): Promise<boolean> {
-    const atMs = this.#clock.now();
-    if (!(await table.markDisabled(tx, { id, atMs }))) return false;
+    const atMs = await table.markDisabled(tx, { id, atMs: this.#clock.now() });
+    if (atMs === undefined) return false;
     tx.journal({ kind: 'user_disabled', userId: id, atMs });
     return true;
   }
 
-  /** The same from a line of the journal, after a restore. */
-  disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<boolean> {
-    return table.markDisabled(tx, disabled);
+  /** The same from a line of the journal, after a restore, unless the copy knows that the user was enabled since. */
+  disableAgain(tx: Transaction, disabled: { id: string; atMs: number }): Promise<void> {
+    return table.markDisabledAgain(tx, disabled);
   }
 
   /**

@@ -28,7 +28,7 @@ export async function setUp(options: { signUp?: boolean } = {}) {
   after(close);
   const sealer = new Sealer({ masterKey: random.bytes(32), random });
   const events = new Events({ store, clock, random });
-  const keys = new Keys({ store, sealer, events, clock, random, accessAlgorithm: 'ES256' });
+  const keys = new Keys({ store, sealer, events, clock, random, issuer: ISSUER, accessAlgorithm: 'ES256' });
   const buckets = new Buckets({ store, sealer, clock, random });
   await Promise.all([keys.prepare(), buckets.prepare()]);
   const users = new Users({ store, clock, random, events, buckets });

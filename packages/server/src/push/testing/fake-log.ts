@@ -1,7 +1,17 @@
 /** A log in memory and rounds over it, for the tests of rounds.ts. */
 import assert from 'node:assert/strict';
 import type { StreamMessage } from '@countersign/protocol';
-import { type Delivery, type LogRead, type LogRow, MAX_REPLAYED, MAX_ROWS, type NewStream, Rounds } from '../rounds.ts';
+import {
+  type Delivery,
+  type Landmark,
+  type LogRead,
+  type LogRow,
+  type LogState,
+  MAX_REPLAYED,
+  MAX_ROWS,
+  type NewStream,
+  Rounds,
+} from '../rounds.ts';
 import { isSeen, type Seen } from '../seen.ts';
 
 export const API = 'https://api.example';
@@ -11,6 +21,7 @@ export const NOW_MS = 1_800_000_000_000;
 export class FakeLog {
   epoch = 1;
   sweptUpTo = 0;
+  isForeign = false;
   rows: LogRow[] = [];
 
   add(row: Partial<LogRow> = {}): LogRow {
@@ -23,21 +34,29 @@ export class FakeLog {
   get head(): number {
     return this.rows.reduce((head, { cursor }) => Math.max(head, cursor), this.sweptUpTo);
   }
-  get state() {
-    return { epoch: this.epoch, head: this.head };
+  state(landmark?: Landmark): LogState {
+    const { epoch, head, sweptUpTo, isForeign } = this;
+    const newest = this.rows.toSorted((left, right) => right.cursor - left.cursor)[0];
+    const isThere = landmark === undefined || this.rows.some((row) => isSame(row, landmark));
+    const fate = isThere ? 'there' : sweptUpTo >= landmark.cursor ? 'swept' : 'missing';
+    return { epoch, head, newest, landmark: fate, isForeign };
   }
   get reach(): number {
     const cursors = this.rows.map(({ cursor }) => cursor).sort((left, right) => right - left);
     return cursors[MAX_REPLAYED] ?? 0;
   }
   /** `open`: transactions that had begun and were not over. */
-  read(after: Seen, { open = [], ...changes }: Partial<LogRead> & { open?: number[] } = {}): LogRead {
+  read(
+    after: Seen,
+    { open = [], landmark, ...changes }: Partial<LogRead> & { open?: number[]; landmark?: Landmark | undefined } = {},
+  ): LogRead {
     const visible = this.rows.filter(({ cursor }) => !isSeen(after, cursor));
     visible.sort((left, right) => left.cursor - right.cursor);
     const rows = visible.slice(0, MAX_ROWS);
     // A full read cannot know that there is no more.
     const isComplete = rows.length < MAX_ROWS;
-    const { state, sweptUpTo } = this;
+    const state = this.state(landmark);
+    const { sweptUpTo } = this;
     const upTo = isComplete ? state.head : (rows.at(-1)?.cursor ?? after.upTo);
     const seen = { upTo: Math.max(upTo, after.upTo), open: open.filter((transaction) => transaction <= upTo) };
     return { state, rows, seen, isComplete, sweptUpTo, ...changes };
@@ -46,6 +65,11 @@ export class FakeLog {
     const { head } = this;
     for (let one = 1; one <= count; one++) this.add({ cursor: head + one, ...row });
   }
+}
+
+function isSame(row: Landmark, other: Landmark): boolean {
+  const { position, cursor, subjectId } = row;
+  return position === other.position && cursor === other.cursor && subjectId === other.subjectId;
 }
 
 /** What was asked of `handleOf` since it was emptied. */
@@ -72,11 +96,12 @@ export function start(bounds: { streamsPerClient?: number; streams?: number } = 
       ...changes,
     });
   const round = () => {
-    const { round: begun, deliveries } = rounds.begin(log.state, log.reach);
-    return begun ? [...deliveries, ...rounds.end(begun, log.read(begun.after))] : deliveries;
+    const { round: begun, deliveries } = rounds.begin(log.state(rounds.landmark), log.reach);
+    if (!begun) return deliveries;
+    return [...deliveries, ...rounds.end(begun, log.read(begun.after, { landmark: rounds.landmark }))];
   };
   const begin = () => {
-    const { round: begun } = rounds.begin(log.state, log.reach);
+    const { round: begun } = rounds.begin(log.state(rounds.landmark), log.reach);
     assert.ok(begun);
     return begun;
   };

@@ -71,7 +71,10 @@ export class Acts {
       const end = await this.#attempt(statement);
       if (end.kind !== 'doubtful') return end;
       // The connection was given back: finding out needs one.
-      if (act.footprint === undefined) throw unknownEnd({ cause: end.because });
+      if (act.footprint === undefined) {
+        void this.#resolving.end(end.backend);
+        throw unknownEnd({ cause: end.because });
+      }
       const { footprint } = act;
       if (await this.#resolving.isCommitted(end.backend, footprint)) {
         return { kind: 'ended', value: { kind: 'done' } };

@@ -10,7 +10,7 @@ import { numberedPlaceholders } from '../placeholders.ts';
 import type { SqlValue } from '../store.ts';
 import { Change } from './change.ts';
 import { Closing } from './closing.ts';
-import { ConnectionLost, translated } from './failures.ts';
+import { ConnectionLost, isWaitGivenUp, translated, Unreplicated } from './failures.ts';
 
 /**
  * Statements kept prepared on one connection. Texts are constants of the code and acts made of them, some hundreds in all; the bound
@@ -50,10 +50,15 @@ export class Connection {
   #names = 0;
   /** Nothing more may be sent on it. */
   isLost = false;
+  /** The server has said that it waits no longer for a standby: whatever it answers next as done is durable here alone. */
+  #isWaitGivenUp = false;
 
   constructor(client: pg.ClientBase, identity: BackendIdentity) {
     this.#client = client;
     this.identity = identity;
+    client.on('notice', (notice) => {
+      if (isWaitGivenUp(notice)) this.#isWaitGivenUp = true;
+    });
   }
 
   /** Runs a prepared statement. Throws what `translated` makes of a failure. */
@@ -116,7 +121,9 @@ export class Connection {
   async #answered<T>(send: () => Promise<T>): Promise<T> {
     if (this.isLost) throw new ConnectionLost('closed', { wasSent: false });
     try {
-      return await send();
+      const answer = await send();
+      if (this.#isWaitGivenUp) throw new Unreplicated();
+      return answer;
     } catch (error) {
       const failure = translated(error);
       if (failure instanceof ConnectionLost) this.isLost = true;

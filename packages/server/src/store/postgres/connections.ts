@@ -44,6 +44,8 @@ const COMMON_SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
   bytea_output: 'hex',
+  // That a commit waits no longer for its standby is said in a warning (failures.ts), whatever the role's own setting leaves out.
+  client_min_messages: 'warning',
 };
 
 const ROLE_SETTINGS: Readonly<Record<ConnectionRole, Readonly<Record<string, string>>>> = {

@@ -51,6 +51,22 @@ export class ConnectionLost extends StoreUnavailable {
   }
 }
 
+/**
+ * Committed at the primary, and the server gave up waiting for a synchronous standby, as somebody told it to (`pg_cancel_backend`). It calls
+ * that done and adds a warning; to whoever wrote it is as good as no answer.
+ */
+export class Unreplicated extends ConnectionLost {
+  constructor() {
+    super('a synchronous standby did not acknowledge', { wasSent: true });
+    this.name = 'Unreplicated';
+  }
+}
+
+/** Whether a notice says so. Its words depend on the server's language, the function that it comes from does not. */
+export function isWaitGivenUp(notice: { readonly routine?: string | undefined }): boolean {
+  return notice.routine === 'SyncRepWaitForLSN';
+}
+
 /** Somebody else committed first, or the schema changed under a prepared statement: the same again may well succeed. */
 export class Overtaken extends Error {
   /** The connection keeps what made it fail. */
@@ -90,6 +106,7 @@ export class StatementRefused extends Error {
 
 /** What a statement failed with, in our words. */
 export function translated(error: unknown): Error {
+  if (error instanceof Unreplicated) return error;
   if (!isServerError(error)) {
     // The driver's own refusals of values, before anything was sent; and our reading of rows.
     if (error instanceof TypeError || error instanceof RangeError) return error;
@@ -142,6 +159,11 @@ function isOutage(code: string): boolean {
   return OUTAGE_CLASSES.has(code.slice(0, 2)) || [READ_ONLY, LOCK_NOT_AVAILABLE, CANCELED].includes(code);
 }
 
+/** Node names what was wrong with a certificate after OpenSSL's words (CERT_HAS_EXPIRED, UNABLE_TO_VERIFY_LEAF_SIGNATURE) or its own. */
+function isOfTls(code: string): boolean {
+  return code === 'tls' || /CERT|_VERIFY_|_TLS_|_SSL_/.test(code);
+}
+
 function adviceOf(code: string): string {
   if (code === READ_ONLY)
     return 'It takes no writes: it is a standby, or was made read-only. Point databaseUrl at the primary.';
@@ -155,7 +177,7 @@ function adviceOf(code: string): string {
   if (code.startsWith('28') || code === 'password')
     return 'It did not let this user in. Look at databaseUrl and at pg_hba.conf.';
   if (code === '3D000') return 'There is no such database. Make it, or look at databaseUrl.';
-  if (code === 'tls')
+  if (isOfTls(code))
     return 'It does not speak TLS, or its certificate is not the one expected. Look at docs/operating/postgresql.md.';
   return 'Look at its log.';
 }
