@@ -48,7 +48,7 @@ import { Sessions } from './sessions/sessions.ts';
 import { lookAtClock, lookAtStore } from './standing/job.ts';
 import { requireStanding } from './standing/routes.ts';
 import { type ClockOffset, LOOK_MS, type Memory, Standing } from './standing/standing.ts';
-import { type Store, StoreUnavailable } from './store/store.ts';
+import { type Store, StoreUnavailable, sweepFootprints } from './store/store.ts';
 import { sweepTokens } from './tokens/job.ts';
 import { Tokens } from './tokens/tokens.ts';
 import { Users } from './users/users.ts';
@@ -330,8 +330,15 @@ function startJobs(authority: Authority): RunningTimer[] {
  * for ever: of tokens, invalidations and events several thousand rows a second.
  */
 function jobsOf(authority: Authority): Job[] {
-  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events } = authority;
+  const { mail, keys, alarms, tokens, grants, revocation, sessions, login, events, store } = authority;
+  const footprints: Job = {
+    name: 'sweep-footprints',
+    intervalMs: 1_000,
+    step: (held) => sweepFootprints(store.read, held),
+  };
   return [
+    // Only that engine leaves any.
+    ...(store.engine === 'postgresql' ? [footprints] : []),
     { name: 'send-mails', intervalMs: 250, step: (held) => sendMails(mail, held) },
     { name: 'tell-alarms', intervalMs: 500, step: (held) => tellAlarms(alarms, held) },
     { name: 'rotate-keys', intervalMs: 1_000, step: (held) => rotateKeys(keys, held) },

@@ -8,7 +8,7 @@
  * still be true).
  */
 import { createId } from '@countersign/protocol';
-import { type Act, onlyDone, type Store, type Transaction, type Writes } from '../store/store.ts';
+import { type Act, onlyDone, type Step, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
 import { CountedTogether } from './counted-together.ts';
@@ -16,6 +16,7 @@ import {
   countingEvent,
   deleteEventsBefore,
   findingEvent,
+  insertingEachEvent,
   insertingEvent,
   leavingUntold,
   listAlarms,
@@ -62,6 +63,11 @@ export const EVENT_TYPES = {
 
 export type Severity = 'info' | 'notice' | 'warning' | 'critical';
 export type EventType = keyof typeof EVENT_TYPES;
+
+/** Of which each has a row of its own, and nobody has to be told. */
+type PlainEventType = {
+  [T in EventType]: (typeof EVENT_TYPES)[T] extends { rings: false; isCapped: false } ? T : never;
+}[EventType];
 
 export interface NewEvent {
   type: EventType;
@@ -123,7 +129,17 @@ export class Events {
     return this.#appendingTo(row, use);
   }
 
-  /** The same within a transaction. */
+  /**
+   * What appends an event for each of so many rows that a question finds, and is refused where it finds another number: it selects what
+   * `insertingEachEvent` wants.
+   */
+  appendingEach(type: PlainEventType, found: { selected: Step; rows: number }): Act {
+    const ids = Array.from({ length: found.rows }, () => this.#newId());
+    const { severity } = EVENT_TYPES[type];
+    return { steps: [insertingEachEvent(found.selected, { ids, atMs: this.#clock.now(), type, severity })] };
+  }
+
+  /** The same as `appending` within a transaction. */
   async append(tx: Transaction, event: NewEvent): Promise<void> {
     onlyDone(await tx.do(this.appending(event)));
   }

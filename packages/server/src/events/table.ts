@@ -1,3 +1,4 @@
+import { createId } from '@countersign/protocol';
 import type { Sql, Step, Transaction } from '../store/store.ts';
 import type { EventType, RecordedEvent, Severity } from './events.ts';
 
@@ -23,8 +24,31 @@ export function insertingEvent(event: RecordedEvent): Step {
   return { text: INSERT, values: valuesOf(event) };
 }
 
+/** Characters of an event's id. */
+const ID_LENGTH = createId('evt', 0, new Uint8Array(8)).length;
+
 /**
- * The same where the row may be there already: then it counts on it. One statement for the first and the last of them, because they
+ * One for each row that `selected` finds, which are as many as `events.ids`: it selects `number` (from 1 on), `client_id`, `user_id` and
+ * `detail`. One statement however many there are; the ids are one text, of which each row takes its own.
+ */
+export function insertingEachEvent(
+  selected: Step,
+  events: { ids: readonly string[]; atMs: number; type: EventType; severity: Severity },
+): Step {
+  const { ids, atMs, type, severity } = events;
+  const [at, kind, weight, all] = [1, 2, 3, 4].map((place) => `$${selected.values.length + place}`);
+  return {
+    text: `INSERT INTO event (id, at_ms, type, severity, rings, client_id, user_id, detail)
+     SELECT substr(CAST(${all} AS TEXT), CAST((number - 1) * ${ID_LENGTH} + 1 AS INTEGER), ${ID_LENGTH}), CAST(${at} AS BIGINT),
+       CAST(${kind} AS TEXT), CAST(${weight} AS TEXT), 0, client_id, user_id, detail
+     FROM (${selected.text}) AS found`,
+    values: [...selected.values, atMs, type, severity, ids.join('')],
+    must: { rows: ids.length, why: 'events' },
+  };
+}
+
+/**
+ * Where the row may be there already: then it counts on it. One statement for the first and the last of them, because they
  * arrive in any order, and the first may have been taken back.
  */
 export function countingEvent(event: RecordedEvent): Step {

@@ -5,11 +5,19 @@ import { OAuthError, verifierFits } from '../oauth/oauth.ts';
 import type { Session } from '../sessions/sessions.ts';
 import { type Act, joinedActs, onlyDone, type Transaction, type Writes } from '../store/store.ts';
 import { type BegunGrant, beginGrant } from './beginning.ts';
-import { endingGrantById } from './ending.ts';
+import { askingForRoom, endingGrantById } from './ending.ts';
 import type { GrantParts } from './grants.ts';
 import { RETRY_MS } from './refresh-rule.ts';
 import type { AuthorizationCode } from './rows.ts';
-import { burnAllCodes, burnCode, CODE_USED, deleteExpiredCodes, findingCode, redeemingCode } from './table.ts';
+import {
+  burnAllCodes,
+  burnCode,
+  CODE_USED,
+  deleteExpiredCodes,
+  findingCode,
+  redeemingCode,
+  SESSION_FULL,
+} from './table.ts';
 import type { TokenResponse } from './token-response.ts';
 
 export type { AuthorizationCode } from './rows.ts';
@@ -85,6 +93,7 @@ export class Codes {
     const begun = await beginGrant(this.#given, { client, code });
     const outcome = await store.commit(this.#redeeming({ code, session, begun, address: presented.address }));
     if (outcome.kind === 'done') return begun.response;
+    if (outcome.why === SESSION_FULL) throw tooManyGrants();
     if (outcome.why === CODE_USED) return this.#refuseReplay(digest, presented.address);
     throw badCode();
   }
@@ -128,6 +137,7 @@ export class Codes {
           users.askingInForce(userId, Math.min(code.createdAtMs, session.createdAtMs)),
           clients.askingInForce(clientId, code.createdAtMs),
           sessions.touching(session.id),
+          askingForRoom(this.#given, session.id),
           redeemingCode({ digest: code.digest, nowMs: clock.now(), from: address, grantId }),
           rows.insertingGrant(begun.grant),
         ],
@@ -182,6 +192,14 @@ function badCode(): OAuthError {
     'invalid_grant',
     'bad_request.authorization_code.invalid',
     'The authorization code is unknown, expired, used, or was issued for another client, redirect_uri or code_verifier.',
+  );
+}
+
+function tooManyGrants(): OAuthError {
+  return new OAuthError(
+    'temporarily_unavailable',
+    'rate_limited.session_grants',
+    'This login session has too many grants. Use those there are, or ask the user to log in again.',
   );
 }
 

@@ -186,7 +186,7 @@ export class Grants {
     return endingGrant(this.#given, grant, reason);
   }
 
-  /** The same by its id; undefined where there is none. */
+  /** The same by its id; undefined where there is none or it has ended. */
   async endingById(sql: Sql, grantId: string, reason: EndReason): Promise<Act | undefined> {
     return endingGrantById(this.#given, sql, { grantId, reason });
   }

@@ -3,7 +3,7 @@ import { type BucketRecord, digestOf } from '../buckets/buckets.ts';
 import type { Client } from '../clients/clients.ts';
 import type { NewEvent } from '../events/events.ts';
 import { OAuthError } from '../oauth/oauth.ts';
-import { type Act, joinedActs, type Step } from '../store/store.ts';
+import { type Act, type JournalEntry, joinedActs, type Step } from '../store/store.ts';
 import { AT_CAP, type PreparedToken } from '../tokens/tokens.ts';
 import { endingGrant } from './ending.ts';
 import type { GrantParts } from './grants.ts';
@@ -215,7 +215,12 @@ export class Refreshing {
     const { client, grant, predecessor } = given;
     if (!grant.sealedResponse) return undefined;
     const counted = countingRepeat({ id: grant.id, generation: grant.generation, most: MAX_REPEATS });
-    const outcome = await store.commit({ steps: [...this.#askingInForce(grant, client), counted] });
+    // The line of the rotation once more: its node may have died between the commit and the line, and after a restore the generation
+    // that this answer names would be unknown.
+    const outcome = await store.commit({
+      steps: [...this.#askingInForce(grant, client), counted],
+      journal: rotationOf(grant),
+    });
     if (outcome.kind === 'refused') return undefined;
     const plain = sealer.openFromHolder(place(grant.id), predecessor, grant.sealedResponse);
     return JSON.parse(Buffer.from(plain).toString('utf8')) as TokenResponse; // sealed by #rotate, and authenticated
@@ -266,6 +271,12 @@ export class Refreshing {
       detail: { token: 'refresh', why },
     });
   }
+}
+
+/** What the journal has of the last rotation of a grant. */
+function rotationOf({ id, generation, record, bucketVersion, rotatedAtMs }: GrantRow): JournalEntry[] {
+  if (record === undefined || bucketVersion === undefined || rotatedAtMs === undefined) return [];
+  return [{ kind: 'grant_rotated', grantId: id, generation, record, bucketVersion, atMs: rotatedAtMs }];
 }
 
 function badRefreshToken(suffix: '' | '.expired' = ''): OAuthError {

@@ -21,6 +21,8 @@ export async function revokePresented(
   const refresh = await grants.ofRefreshToken(token, { address, client });
   if (refresh) {
     if (refresh.grant.clientId !== client.id) return refuseForeign(given, { client, address });
+    // Asked for again and again it must cost nothing: an act that is refused has left its line in the journal.
+    if (refresh.grant.endedAtMs !== undefined) return;
     // An older generation of the family is still the client's word that the family shall end.
     await store.commit(grants.ending(refresh.grant, 'client'));
     return;

@@ -1,31 +1,5 @@
 import type { Sql, Step, Transaction } from '../store/store.ts';
-import type { GrantRow, NewGrant, StoredCode } from './rows.ts';
-
-interface Row {
-  proof: Uint8Array;
-  id: string;
-  client_id: string;
-  user_id: string;
-  session_id: string | null;
-  scope: string;
-  audience: string;
-  auth_time_ms: number;
-  amr: string;
-  created_at_ms: number;
-  idle_expires_at_ms: number;
-  expires_at_ms: number;
-  generation: number;
-  bucket_version: number | null;
-  record: Uint8Array | null;
-  previous_bucket_version: number | null;
-  previous_record: Uint8Array | null;
-  rotated_at_ms: number | null;
-  rotated_from: string | null;
-  sealed_response: Uint8Array | null;
-  repeats: number;
-  ended_at_ms: number | null;
-  end_reason: string | null;
-}
+import { fromRow, type GrantRow, type NewGrant, type Row, type StoredCode } from './rows.ts';
 
 export async function selectGrant(sql: Sql, id: string): Promise<GrantRow | undefined> {
   const row = await sql.get<Row>('SELECT * FROM oauth_grant WHERE id = $1', id);
@@ -60,20 +34,81 @@ export type EndedGrant = Pick<GrantRow, 'id' | 'clientId' | 'userId' | 'audience
 
 const ENDED = 'id, client_id AS "clientId", user_id AS "userId", audience';
 
-export async function selectEnded(sql: Sql, id: string): Promise<EndedGrant | undefined> {
-  return sql.get<EndedGrant>(`SELECT ${ENDED} FROM oauth_grant WHERE id = $1`, id);
+/** Undefined where it has ended. */
+export async function selectToEnd(sql: Sql, id: string): Promise<EndedGrant | undefined> {
+  return sql.get<EndedGrant>(`SELECT ${ENDED} FROM oauth_grant WHERE id = $1 AND ended_at_ms IS NULL`, id);
 }
 
-export async function selectLiveOfSession(sql: Sql, sessionId: string): Promise<(EndedGrant & { scope: string })[]> {
-  return sql.all(`SELECT ${ENDED}, scope FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL`, sessionId);
+/** `overAtMs`: what ended by its time before that is over with all its tokens. */
+export interface OfSession {
+  sessionId: string;
+  overAtMs: number;
 }
 
-/** Refused unless a session has as many live grants as were found. */
-export function askingLiveOfSession(sessionId: string, found: number): Step {
+const OF_SESSION = 'session_id = $1 AND expires_at_ms > $2';
+// With offline_access it outlives the session. Whole words are compared, by what is the same in every engine.
+const DIES_WITH_SESSION = `${OF_SESSION} AND ended_at_ms IS NULL
+  AND replace(' ' || scope || ' ', ' offline_access ', '') = ' ' || scope || ' '`;
+
+/** How many grants of a session are not over by their time, and the ids of those that end with it. */
+export async function selectOfSession(sql: Sql, of: OfSession): Promise<{ count: number; ids: string[] }> {
+  const rows = await sql.all<{ id: string; ends: number }>(
+    `SELECT id, CASE WHEN ${DIES_WITH_SESSION} THEN 1 ELSE 0 END AS ends FROM oauth_grant WHERE ${OF_SESSION}`,
+    of.sessionId,
+    of.overAtMs,
+  );
+  return { count: rows.length, ids: rows.filter(({ ends }) => ends === 1).map(({ id }) => id) };
+}
+
+/** Refused unless a session has as many grants as were found. */
+export function askingOfSession(of: OfSession, found: number): Step {
   return {
-    text: 'SELECT id FROM oauth_grant WHERE session_id = $1 AND ended_at_ms IS NULL',
-    values: [sessionId],
+    text: `SELECT id FROM oauth_grant WHERE ${OF_SESSION}`,
+    values: [of.sessionId, of.overAtMs],
     must: { rows: found, why: 'grants_of_session' },
+  };
+}
+
+/** Why a redemption is refused where its session has as many grants as it may. */
+export const SESSION_FULL = 'session_full';
+
+export function askingForRoomInSession(of: OfSession, most: number): Step {
+  return {
+    text: `SELECT 1 WHERE (SELECT count(*) FROM oauth_grant WHERE ${OF_SESSION}) < $3`,
+    values: [of.sessionId, of.overAtMs, most],
+    must: { rows: 1, why: SESSION_FULL },
+  };
+}
+
+/** The ids of the grants that end with a session. This and the next two stand before `markingEndedOfSession`, which ends them. */
+export function selectingIdsOfSession(of: OfSession): Step {
+  return { text: `SELECT id FROM oauth_grant WHERE ${DIES_WITH_SESSION}`, values: [of.sessionId, of.overAtMs] };
+}
+
+/** Their invalidations. */
+export function selectingInvalidationsOfSession(of: OfSession & { atMs: number; untilMs: number }): Step {
+  return {
+    text: `SELECT CAST($3 AS BIGINT), 'grant', id, audience, CAST($4 AS BIGINT), CAST(NULL AS BIGINT) FROM oauth_grant
+     WHERE ${DIES_WITH_SESSION}`,
+    values: [of.sessionId, of.overAtMs, of.atMs, of.untilMs],
+  };
+}
+
+/** What their events say. */
+export function selectingEventsOfSession(of: OfSession & { reason: string }): Step {
+  return {
+    text: `SELECT row_number() OVER (ORDER BY id) AS number, client_id, user_id,
+       '{"grant":"' || id || '","reason":"' || CAST($3 AS TEXT) || '"}' AS detail
+     FROM oauth_grant WHERE ${DIES_WITH_SESSION}`,
+    values: [of.sessionId, of.overAtMs, of.reason],
+  };
+}
+
+export function markingEndedOfSession(of: OfSession & { atMs: number; reason: string; rows: number }): Step {
+  return {
+    text: `UPDATE oauth_grant SET ended_at_ms = $3, end_reason = $4, sealed_response = NULL WHERE ${DIES_WITH_SESSION}`,
+    values: [of.sessionId, of.overAtMs, of.atMs, of.reason],
+    must: { rows: of.rows, why: 'grants_of_session' },
   };
 }
 
@@ -335,32 +370,4 @@ export async function deleteExpiredCodes(tx: Transaction, old: { beforeMs: numbe
     old.beforeMs,
     old.limit,
   );
-}
-
-function fromRow(row: Row): GrantRow {
-  return {
-    proof: row.proof,
-    id: row.id,
-    clientId: row.client_id,
-    userId: row.user_id,
-    sessionId: row.session_id ?? undefined,
-    scope: row.scope,
-    audience: row.audience,
-    authTimeMs: row.auth_time_ms,
-    amr: JSON.parse(row.amr) as string[], // only insertingGrant writes this column
-    createdAtMs: row.created_at_ms,
-    idleExpiresAtMs: row.idle_expires_at_ms,
-    expiresAtMs: row.expires_at_ms,
-    generation: row.generation,
-    bucketVersion: row.bucket_version ?? undefined,
-    record: row.record ?? undefined,
-    previousBucketVersion: row.previous_bucket_version ?? undefined,
-    previousRecord: row.previous_record ?? undefined,
-    rotatedAtMs: row.rotated_at_ms ?? undefined,
-    rotatedFrom: row.rotated_from ?? undefined,
-    sealedResponse: row.sealed_response ?? undefined,
-    repeats: row.repeats,
-    endedAtMs: row.ended_at_ms ?? undefined,
-    endReason: row.end_reason ?? undefined,
-  };
 }

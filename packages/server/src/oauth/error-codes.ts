@@ -55,6 +55,8 @@ export const ERROR_CODES = {
     'too many failed authentications of this client from this network: wait for `Retry-After`',
   'rate_limited.live_tokens': 'too many live access tokens of this client or grant: use those there are',
   'rate_limited.nonces': 'too many nonces wait on this stream: the echo of an earlier one will do',
+  'rate_limited.session_grants':
+    'too many grants of this login session: use those there are, or ask the user to log in again',
   'rate_limited.streams': 'too many streams of this client are open: wait for `Retry-After`',
   'authorization.redirect_uri': 'page: the `redirect_uri` is missing or not exactly a registered one',
   'authorization.request_over': 'page: the authorization request is older than an hour',

@@ -124,6 +124,7 @@ export { type FenceKind, fenceSentence, readFence, requireUnfenced } from './fen
 export { type ImportResult, importStore } from './importing.ts';
 export { type JournalSince, journalOfNodes, type Replayable, readJournal } from './journal-reading.ts';
 export { type PlannedMigration, planOnPostgres, planOnSqlite } from './migration-plan.ts';
+export { sweepFootprints } from './postgres/footprints.ts';
 export { isMigrated } from './postgres/migrating.ts';
 export { openPostgresStore, PostgresStore, type PostgresStoreOptions } from './postgres/postgres.ts';
 export {

@@ -129,6 +129,15 @@ export function revokingTokensOfGrant(grantId: string, nowMs: number): Step {
   };
 }
 
+/** The same for all grants whose ids `selected` finds. */
+export function revokingTokensOfGrants(selected: Step, nowMs: number): Step {
+  return {
+    text: `UPDATE access_token SET revoked_at_ms = $${selected.values.length + 1}
+     WHERE revoked_at_ms IS NULL AND grant_id IN (${selected.text})`,
+    values: [...selected.values, nowMs],
+  };
+}
+
 export function revokingToken(jti: string, nowMs: number): Step {
   return {
     text: 'UPDATE access_token SET revoked_at_ms = $2 WHERE jti = $1 AND revoked_at_ms IS NULL',

@@ -22,7 +22,7 @@ import type { Events, NewEvent } from '../events/events.ts';
 import type { Keys } from '../keys/keys.ts';
 import { type ErrorCode, OAuthError } from '../oauth/oauth.ts';
 import type { Revocation } from '../revocation/revocation.ts';
-import { type Act, joinedActs, type Store, type Transaction, type Writes } from '../store/store.ts';
+import { type Act, joinedActs, type Step, type Store, type Transaction, type Writes } from '../store/store.ts';
 import type { Users } from '../users/users.ts';
 import type { Clock } from '../world/clock.ts';
 import type { Random } from '../world/random.ts';
@@ -36,6 +36,7 @@ import {
   revokeAllTokens,
   revokingToken,
   revokingTokensOfGrant,
+  revokingTokensOfGrants,
   selectingSuperseded,
   selectToken,
   selectTokens,
@@ -193,6 +194,11 @@ export class Tokens {
   /** What ends all tokens of a grant. The caller tells others of the grant's end. */
   revokingOfGrant(grantId: string): Act {
     return { steps: [revokingTokensOfGrant(grantId, this.#clock.now())] };
+  }
+
+  /** The same for all grants that a question finds: it selects their ids. */
+  revokingOfGrants(selected: Step): Act {
+    return { steps: [revokingTokensOfGrants(selected, this.#clock.now())] };
   }
 
   /** What ends one token; refused where it is not there or was ended before. */

@@ -54,3 +54,17 @@ test('acts of more kinds than are remembered are put together again', () => {
   assert.ok(statements.remembered <= MAX_SHAPES);
   assert.deepEqual(statements.of({ steps: [asking, adding] }), first);
 });
+
+test('an act of more values than a statement takes is refused before anything is sent', () => {
+  const statements = new ActStatements();
+  const wide: Step = {
+    text: `SELECT 1 WHERE 1 IN (${Array.from({ length: 1_000 }, (_, at) => `$${at + 1}`)})`,
+    values: [],
+    must: { rows: 1, why: '' },
+  };
+  const steps = (count: number) => ({
+    steps: Array.from({ length: count }, () => ({ ...wide, values: Array<number>(1_000).fill(1) })),
+  });
+  assert.equal(statements.of(steps(65))?.values.length, 65_065);
+  assert.throws(() => statements.of(steps(66)), /66066 values/);
+});

@@ -24,6 +24,9 @@ export interface ActStatement {
  */
 export const MAX_SHAPES = 1_000;
 
+/** The protocol counts the values of a statement in two bytes. */
+const MAX_VALUES = 65_535;
+
 /** What is the same of all acts of the same steps, whatever their values. */
 interface Shape {
   readonly text: string;
@@ -65,6 +68,11 @@ export class ActStatements {
     }
     const conditions = steps.filter((step) => step.must);
     for (const { must } of conditions) values.push(must?.rows ?? 0);
+    if (values.length > MAX_VALUES) {
+      throw new TypeError(
+        `Doing an act: it has ${values.length} values, and a statement takes ${MAX_VALUES}. Do it set by set.`,
+      );
+    }
     return { text, values, conditions };
   }
 

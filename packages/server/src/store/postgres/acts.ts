@@ -1,5 +1,6 @@
 /** Acts: one prepared statement, one round trip, committed by itself. */
 import type { Random } from '../../world/random.ts';
+import type { Stopwatch } from '../../world/stopwatch.ts';
 import type { Act, ActOutcome } from '../store.ts';
 import type { ActStatement, ActStatements } from './act-statement.ts';
 import { type Attempt, attempts } from './attempts.ts';
@@ -22,6 +23,7 @@ export class Acts {
   readonly #recording: Recording;
   readonly #resolving: Resolving;
   readonly #random: Random;
+  readonly #stopwatch: Stopwatch;
   readonly #statements: ActStatements;
   readonly #busy = new Busy();
 
@@ -30,12 +32,14 @@ export class Acts {
     recording: Recording;
     resolving: Resolving;
     random: Random;
+    stopwatch: Stopwatch;
     statements: ActStatements;
   }) {
     this.#connections = given.connections;
     this.#recording = given.recording;
     this.#resolving = given.resolving;
     this.#random = given.random;
+    this.#stopwatch = given.stopwatch;
     this.#statements = given.statements;
   }
 
@@ -62,7 +66,8 @@ export class Acts {
   }
 
   #send(act: Act, statement: ActStatement): Promise<ActOutcome> {
-    return attempts<ActOutcome>(this.#random, async () => {
+    const world = { random: this.#random, stopwatch: this.#stopwatch };
+    return attempts<ActOutcome>(world, async () => {
       const end = await this.#attempt(statement);
       if (end.kind !== 'doubtful') return end;
       // The connection was given back: finding out needs one.
@@ -71,7 +76,7 @@ export class Acts {
         throw unknownEnd({ cause: end.because });
       }
       const { footprint } = act;
-      if (await this.#resolving.isCommitted(end.backend, { kind: 'footprint', footprint })) {
+      if (await this.#resolving.isCommitted(end.backend, footprint)) {
         return { kind: 'ended', value: { kind: 'done' } };
       }
       return { kind: 'again', because: end.because };

@@ -1,5 +1,6 @@
-/** Doing again what somebody else overtook: how often, and after which pause. */
+/** Doing again what somebody else overtook: how often, how long, and after which pause. */
 import type { Random } from '../../world/random.ts';
+import type { Stopwatch } from '../../world/stopwatch.ts';
 import { afterMs } from '../../world/turn.ts';
 import { StoreUnavailable } from '../errors.ts';
 import { Overtaken } from './failures.ts';
@@ -9,6 +10,12 @@ import { Overtaken } from './failures.ts';
  * loses more often stands in a crowd that a limit should have kept away.
  */
 export const MAX_ATTEMPTS = 12;
+
+/**
+ * No attempt begins later than this after the first: each may wait seconds for a connection and others' rows, and whoever asked has given
+ * up by then, or asked again.
+ */
+export const ATTEMPTS_WITHIN_MS = 20_000;
 
 /** A broken uniqueness may be the work of somebody who committed meanwhile: it is asked once more, and then believed. */
 const MAX_UNIQUENESS_ATTEMPTS = 2;
@@ -21,7 +28,11 @@ const LONGEST_PAUSE_MS = 100;
 export type Attempt<T> = { kind: 'ended'; value: T } | { kind: 'again'; because: Error };
 
 /** Makes attempts until one ends. Throws what an attempt throws, `StoreUnavailable` when there were enough. */
-export async function attempts<T>(random: Random, attempt: () => Promise<Attempt<T>>): Promise<T> {
+export async function attempts<T>(
+  { random, stopwatch }: { random: Random; stopwatch: Stopwatch },
+  attempt: () => Promise<Attempt<T>>,
+): Promise<T> {
+  const untilMs = stopwatch.monotonicMs() + ATTEMPTS_WITHIN_MS;
   let uniqueness = 0;
   for (let made = 1; ; made += 1) {
     const result = await attempt();
@@ -37,6 +48,11 @@ export async function attempts<T>(random: Random, attempt: () => Promise<Attempt
       });
     }
     await pause(random, made);
+    if (stopwatch.monotonicMs() >= untilMs) {
+      throw new StoreUnavailable('Writing: it was tried again and again, and did not end in time. Try again later.', {
+        cause: because,
+      });
+    }
   }
 }
 

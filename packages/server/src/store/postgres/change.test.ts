@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemClock } from '../../world/clock.ts';
 import type { Act } from '../store.ts';
+import { MAX_STATEMENTS } from './connection.ts';
 import { openPostgresStore } from './postgres.ts';
 import { dropScratchDatabase, makeScratchDatabase } from './scratch.ts';
 
@@ -56,10 +57,44 @@ test('acts that are refused again and again leave no more than one statement on 
   for (let time = 0; time < 5; time++) {
     assert.deepEqual(await store.commit(refused), { kind: 'refused', why: 'nobody' });
   }
-  const [prepared] = await store.write((tx) =>
-    tx.all<{ count: number }>(
-      "SELECT count(*) AS count FROM pg_prepared_statements WHERE statement LIKE 'WITH s0%kept%'",
-    ),
-  );
-  assert.equal(prepared?.count, 1);
+  assert.equal(await prepared('WITH s0%kept%'), 1);
+});
+
+const prepared = async (like: string) => {
+  const text = 'SELECT count(*) AS count FROM pg_prepared_statements WHERE statement LIKE $1';
+  return (await store.write((tx) => tx.get<{ count: number }>(text, like)))?.count;
+};
+
+test('what a statement fails with leaves no more than one statement on the connection, in acts and in works', async () => {
+  await store.commit(added('taken'));
+  const clashing = "INSERT INTO kept (id, number) VALUES ('taken', $1)";
+  const dividing = 'UPDATE kept SET number = 1 / $1::bigint';
+  for (let time = 0; time < 5; time++) {
+    await assert.rejects(store.commit({ steps: [{ text: clashing, values: [1] }] }), /constraint kept_pkey/);
+    await assert.rejects(
+      store.write((tx) => tx.run(dividing, 0)),
+      /22012/,
+    );
+  }
+  assert.equal(await prepared("%('taken', $1)"), 1);
+  assert.equal(await prepared('%1 / $1::bigint'), 1);
+});
+
+test('statements that the server never parsed are forgotten without harm, also within a transaction', async () => {
+  for (let number = 0; number < MAX_STATEMENTS; number++) {
+    await assert.rejects(store.commit({ steps: [{ text: `DELETE FROM nowhere_${number}`, values: [] }] }), /42P01/);
+  }
+  await store.write(async (tx) => {
+    for (let number = 0; number < 3; number++) await tx.all(`SELECT ${number} FROM kept`);
+  });
+  assert.deepEqual(await store.commit(added('after all of them')), { kind: 'done' });
+});
+
+test('no more statements are prepared on a connection than it may have', async () => {
+  for (let number = 0; number <= MAX_STATEMENTS; number++) {
+    await store.commit({
+      steps: [{ text: `DELETE FROM kept WHERE number = -1 AND ${number} = ${number}`, values: [] }],
+    });
+  }
+  assert.equal(await prepared('%'), MAX_STATEMENTS);
 });

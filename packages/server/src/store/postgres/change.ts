@@ -6,23 +6,21 @@ import type pg from 'pg';
 import type { SqlValue } from '../store.ts';
 
 export class Change implements pg.Submittable {
-  /** `pg` remembers by these that the statement is prepared. */
+  /** `pg` remembers by these that the server has parsed the statement. */
   readonly name: string;
   readonly text: string;
   /** `pg` wraps it, to stop the clock of its timeout. */
   callback: (error: Error | null) => void;
   readonly #values: readonly SqlValue[];
-  readonly #isPrepared: boolean;
 
   /** `answered` hears of the end once, or of a timeout. */
   constructor(
-    statement: { name: string; text: string; values: readonly SqlValue[]; isPrepared: boolean },
+    statement: { name: string; text: string; values: readonly SqlValue[] },
     answered: (error: Error | null) => void,
   ) {
     this.name = statement.name;
     this.text = statement.text;
     this.#values = statement.values;
-    this.#isPrepared = statement.isPrepared;
     this.callback = answered;
   }
 
@@ -30,7 +28,7 @@ export class Change implements pg.Submittable {
     const { name, text } = this;
     // All messages in one packet.
     connection.stream.cork();
-    if (!this.#isPrepared) connection.parse({ name, text, types: [] }, true);
+    if (!isParsed(connection, name)) connection.parse({ name, text, types: [] }, true);
     connection.bind({ statement: name, values: this.#values.map(spelled) }, true);
     connection.execute(null, true);
     connection.sync();
@@ -50,6 +48,13 @@ export class Change implements pg.Submittable {
   handleCommandComplete(): void {}
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}
+}
+
+/** As `pg` itself finds out (its query.js): it notes each statement when the server says that it has parsed it. */
+function isParsed(connection: pg.Connection, name: string): boolean {
+  // A field that its types leave out; where it is not there any more, each statement fails at its second use.
+  const { parsedStatements } = connection as pg.Connection & { readonly parsedStatements: Readonly<object> };
+  return Object.hasOwn(parsedStatements, name);
 }
 
 /** Bytes as they are, everything else as its text. */

@@ -9,7 +9,8 @@ import { StoreUnavailable } from '../errors.ts';
 import { numberedPlaceholders } from '../placeholders.ts';
 import type { SqlValue } from '../store.ts';
 import { Change } from './change.ts';
-import { ActRefused, ConnectionLost, isWaitGivenUp, translated, Unreplicated } from './failures.ts';
+import { Closing } from './closing.ts';
+import { ConnectionLost, isWaitGivenUp, translated, Unreplicated } from './failures.ts';
 
 /**
  * Statements kept prepared on one connection. Texts are constants of the code and acts made of them, some hundreds in all; the bound
@@ -62,30 +63,14 @@ export class Connection {
 
   /** Runs a prepared statement. Throws what `translated` makes of a failure. */
   async run(text: string, values: readonly SqlValue[]): Promise<Answer> {
-    const prepared = await this.#prepared(text, values);
-    const answer = await this.#send({ name: prepared.name, text, values: [...values] });
-    this.#keepPrepared(text, prepared);
-    return answer;
+    const { name } = await this.#prepared(text, values);
+    return this.#send({ name, text, values: [...values] });
   }
 
   /** The same for a statement whose rows nobody reads. */
   async change(text: string, values: readonly SqlValue[]): Promise<void> {
-    const prepared = await this.#prepared(text, values);
-    const isPrepared = this.#statements.has(text);
-    try {
-      await this.#answered(
-        () =>
-          new Promise<void>((resolve, reject) => {
-            const statement = { name: prepared.name, text, values, isPrepared };
-            this.#client.query(new Change(statement, (error) => (error ? reject(error) : resolve())));
-          }),
-      );
-    } catch (error) {
-      // A refusal shows that it is prepared. Taken for unknown, it would be prepared anew by each refusal, and the old never be freed.
-      if (error instanceof ActRefused) this.#keepPrepared(text, prepared);
-      throw error;
-    }
-    this.#keepPrepared(text, prepared);
+    const { name } = await this.#prepared(text, values);
+    await this.#submitted((answered) => new Change({ name, text, values }, answered));
   }
 
   async #prepared(text: string, values: readonly SqlValue[]): Promise<Prepared> {
@@ -96,12 +81,11 @@ export class Connection {
         `Running a statement: it takes ${prepared.parameters} values and was given ${values.length}.`,
       );
     }
-    return prepared;
-  }
-
-  #keepPrepared(text: string, prepared: Prepared): void {
+    // Before it is sent: the server keeps what it has parsed, however the statement ends. Forgotten here, it would be prepared under
+    // another name each time it fails, and never be freed.
     this.#statements.delete(text);
     this.#statements.set(text, prepared);
+    return prepared;
   }
 
   /** Runs what controls a transaction, unprepared and without values. */
@@ -114,10 +98,19 @@ export class Connection {
     const [oldest] = this.#statements.size < MAX_STATEMENTS ? [] : this.#statements;
     if (oldest !== undefined) {
       this.#statements.delete(oldest[0]);
-      await this.#send({ text: `DEALLOCATE ${oldest[1].name}` });
+      await this.#submitted((answered) => new Closing(oldest[1].name, answered));
     }
     this.#names += 1;
     return { name: `countersign_${this.#names}`, parameters: numberedPlaceholders(text).count };
+  }
+
+  #submitted(make: (answered: (error: Error | null) => void) => pg.Submittable): Promise<void> {
+    return this.#answered(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          this.#client.query(make((error) => (error ? reject(error) : resolve())));
+        }),
+    );
   }
 
   async #send(query: pg.QueryConfig): Promise<Answer> {

@@ -21,7 +21,14 @@ const STALE_PLAN = '0A000';
 const OUTAGE_CLASSES = new Set(['08', '28', '3D', '53', '57', '58', 'XX']);
 
 /** The connection did not outlive these, so the answer of a commit that was under way is not known. */
-const ENDINGS = new Set(['08', '57P', '58', 'XX']);
+const ENDINGS = new Set(['08', '57P']);
+
+/** Nor these, unless they are said to be mere errors of a statement: a file that could not be read, a damaged page. */
+const ENDINGS_UNLESS_ERROR = new Set(['58', 'XX']);
+
+/** In the language of the server, so that only what is in English is believed. */
+const SEVERITY_OF_A_STATEMENT = 'ERROR';
+const SEVERITIES_OF_A_CONNECTION = new Set(['FATAL', 'PANIC']);
 
 interface ServerError extends Error {
   readonly code: string;
@@ -112,7 +119,7 @@ export function translated(error: unknown): Error {
   if (code === STALE_PLAN && error.routine === 'RevalidateCachedQuery') {
     return new Overtaken(code, { needsNewConnection: true });
   }
-  if (isEnding(code)) return new ConnectionLost(code, { wasSent: true });
+  if (isEnding(error)) return new ConnectionLost(code, { wasSent: true });
   if (isOutage(code)) {
     return new StoreUnavailable(`Running a statement: the database did not carry it out (${code}). ${adviceOf(code)}`);
   }
@@ -137,12 +144,15 @@ export function codeOf(error: unknown): string {
   return error.name;
 }
 
-export function isLockTimeout(error: unknown): boolean {
-  return isServerError(error) && error.code === LOCK_NOT_AVAILABLE;
+/** Others hold the locks: it waited too long for them, or each waited for the other. */
+export function isHeldUp(error: unknown): boolean {
+  return isServerError(error) && (error.code === LOCK_NOT_AVAILABLE || error.code === DEADLOCK);
 }
 
-function isEnding(code: string): boolean {
-  return ENDINGS.has(code.slice(0, 2)) || ENDINGS.has(code.slice(0, 3));
+function isEnding({ code, severity }: ServerError): boolean {
+  if (SEVERITIES_OF_A_CONNECTION.has(severity)) return true;
+  if (ENDINGS.has(code.slice(0, 2)) || ENDINGS.has(code.slice(0, 3))) return true;
+  return ENDINGS_UNLESS_ERROR.has(code.slice(0, 2)) && severity !== SEVERITY_OF_A_STATEMENT;
 }
 
 function isOutage(code: string): boolean {

@@ -6,6 +6,7 @@ import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemClock } from '../../world/clock.ts';
 import { systemStopwatch } from '../../world/stopwatch.ts';
 import { type Act, StoreUnavailable } from '../store.ts';
+import { sweepFootprints } from './footprints.ts';
 import { openPostgresStore, type PostgresStore } from './postgres.ts';
 import { dropScratchDatabase, makeScratchDatabase } from './scratch.ts';
 import { type Loss, LossyProxy } from './testing/lossy-proxy.ts';
@@ -69,6 +70,60 @@ describe('works', () => {
     const rows = await store.write((tx) => tx.all('SELECT epoch FROM store_epoch'));
     assert.equal(rows.length, 1);
     assert.equal(proxy.losses, before + 1);
+  });
+
+  test('one whose connection broke while nobody used it is made again', async () => {
+    const before = proxy.losses;
+    proxy.lose('BEGIN', 'never_arrives');
+    const changed = await store.write((tx) => tx.run('INSERT INTO minted (id) VALUES ($1)', 'idle'));
+    assert.equal(changed, 1);
+    assert.equal(await minted('idle'), 1);
+    assert.equal(proxy.losses, before + 1);
+  });
+
+  test('one that wrote leaves a footprint, one that changed nothing leaves none', async () => {
+    const left = async () => (await direct.read.all('SELECT id FROM work_footprint')).length;
+    const before = await left();
+    await store.write((tx) => tx.run('UPDATE minted SET by_run = 1 WHERE id = $1', 'there is none'));
+    assert.equal(await left(), before);
+    await store.write((tx) => tx.run('INSERT INTO minted (id) VALUES ($1)', 'footprint'));
+    assert.equal(await left(), before + 1);
+  });
+
+  test('footprints are forgotten after minutes, and not before', async () => {
+    await direct.write((tx) => tx.run("UPDATE work_footprint SET made_at = now() - interval '9 minutes'"));
+    assert.deepEqual(await sweepFootprints(direct.read, direct), { deleted: 0 });
+    const left = await direct.write((tx) =>
+      tx.run("UPDATE work_footprint SET made_at = now() - interval '11 minutes'"),
+    );
+    assert.ok(left > 0);
+    assert.deepEqual(await sweepFootprints(direct.read, direct), { deleted: left });
+    // Those of the two writes above and of nothing older: none of the old ones is there.
+    const [{ old } = { old: -1 }] = await direct.read.all<{ old: number }>(
+      "SELECT count(*) AS old FROM work_footprint WHERE made_at < now() - interval '10 minutes'",
+    );
+    assert.equal(old, 0);
+  });
+
+  test('one that is refused at its last statement gives its connection back in order', async () => {
+    const one = await openPostgresStore({ ...given, connections: 1, url: database });
+    const count = 'SELECT count(*) AS count FROM minted';
+    let runs = 0;
+    // Each reads what the other writes, and the other commits first: the next that this one writes is refused, its footprint.
+    await one.write(async (tx) => {
+      runs += 1;
+      await tx.all(count);
+      await tx.run('INSERT INTO minted (id) VALUES ($1)', 'overtaken');
+      if (runs > 1) return;
+      await direct.write(async (other) => {
+        await other.all(count);
+        await other.run('INSERT INTO minted (id) VALUES ($1)', 'overtaking');
+      });
+    });
+    assert.equal(runs, 2);
+    await one.write((tx) => tx.run('INSERT INTO minted (id) VALUES ($1)', 'the next'));
+    await one.close();
+    assert.deepEqual([await minted('overtaken'), await minted('overtaking'), await minted('the next')], [1, 1, 1]);
   });
 
   test('one whose backend ends between two of its statements is made again', async () => {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { inspect } from 'node:util';
 import pg from 'pg';
 import { TEST_SERVER } from '../../testing/testing.ts';
 import { systemRandom } from '../../world/random.ts';
@@ -142,6 +143,45 @@ test('one that waits for a lock lets others through, and gets on when the table 
   await client.query('SELECT * FROM one');
   await holder.end();
   assert.deepEqual(await migrating, ['0002-second']);
+});
+
+test('one that waits for a node that waits for it gives way, and gets on later', async () => {
+  write('0001-first.sql', 'CREATE TABLE one (a INTEGER); CREATE TABLE two (a INTEGER);');
+  await names();
+  write('0002-second.sql', 'ALTER TABLE one ADD COLUMN b INTEGER; ALTER TABLE two ADD COLUMN b INTEGER;');
+  const node = new pg.Client({ connectionString: url });
+  await node.connect();
+  try {
+    // Its own look for deadlocks comes later than the migration's, so that the migration is the one that gives way.
+    await node.query("SET deadlock_timeout = '30s'");
+    await node.query('BEGIN; INSERT INTO two (a) VALUES (1)');
+    const migrating = names();
+    await untilItWaits();
+    await node.query('INSERT INTO one (a) VALUES (1); COMMIT');
+    assert.deepEqual(await migrating, ['0002-second']);
+  } finally {
+    await node.end();
+  }
+});
+
+/** Until the migration has one table, and waits for the other. */
+async function untilItWaits(): Promise<void> {
+  for (let looked = 0; looked < 200; looked++) {
+    const { rows } = await client.query(
+      "SELECT 1 FROM pg_locks WHERE relation = 'two'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted",
+    );
+    if (rows.length > 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail('the migration never waited');
+}
+
+test('a migration that fails repeats none of the words of the server, which may hold a row', async () => {
+  write('0001-first.sql', "CREATE TABLE one (a TEXT UNIQUE); INSERT INTO one VALUES ('alice'), ('alice');");
+  await assert.rejects(names(), (error: Error) => {
+    assert.doesNotMatch(inspect(error, { depth: null }), /alice/);
+    return error.message.includes('23505');
+  });
 });
 
 test('an index is made while others write, and anew where that was broken off', async () => {

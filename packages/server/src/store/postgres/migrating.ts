@@ -5,7 +5,7 @@
  *     each in a transaction of its own: short wait for locks, its statements, its row → COMMIT
  *
  * One process migrates at a time. A statement that waits for a lock on a table holds up whoever comes after it, so it waits for two
- * seconds, gives up, and tries again later. Resumable: what was applied stays, the next start goes on.
+ * seconds, gives up, and tries again later; likewise where PostgreSQL ends it because it and a node wait for each other. Resumable: what was applied stays, the next start goes on.
  */
 import pg from 'pg';
 import type { Clock } from '../../world/clock.ts';
@@ -16,7 +16,7 @@ import { StoreRefusal, StoreUnavailable } from '../errors.ts';
 import { type AppliedMigration, MIGRATIONS_FOLDER, missingMigrations, readMigrations } from '../migration-files.ts';
 import { clientConfig, type DatabasePlace } from './connections.ts';
 import { indexesToMake, type PostgresMigration, postgresMigration } from './dialect.ts';
-import { codeOf, connectingFailed, isLockTimeout } from './failures.ts';
+import { codeOf, connectingFailed, isHeldUp } from './failures.ts';
 
 export type { PostgresMigration } from './dialect.ts';
 
@@ -148,7 +148,7 @@ async function apply(client: pg.Client, migration: PostgresMigration, given: Pos
       await inTransaction(client, migration, given.clock);
       return;
     } catch (error) {
-      if (!isLockTimeout(error)) throw migrationFailed(migration, error);
+      if (!isHeldUp(error)) throw migrationFailed(migration, error);
       if (tried === MAX_TRIES) {
         throw new StoreUnavailable(
           `Migrating the database: ${migration.name} found its tables locked for minutes. Look for a long transaction.`,
@@ -207,7 +207,6 @@ function migrationFailed(migration: PostgresMigration, error: unknown): unknown 
     'migration_failed',
     `Migrating the database: ${migration.name} failed (${codeOf(error)}) and was taken back. ` +
       "The database's log says at which statement; the database is as it was before.",
-    { cause: error },
   );
 }
 

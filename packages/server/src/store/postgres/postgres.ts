@@ -107,7 +107,7 @@ export class PostgresStore implements Store {
     this.#journal = journal;
     const resolving = new Resolving({ connections: writers, stopwatch });
     const recording = new Recording(journal);
-    const parts = { connections: writers, recording, resolving, random, statements: new ActStatements() };
+    const parts = { connections: writers, recording, resolving, random, stopwatch, statements: new ActStatements() };
     this.#works = new Works({ ...parts, ...(maxWorkMs !== undefined && { maxWorkMs }) });
     this.#acts = new Acts(parts);
     this.read = new PooledSql((text, values) => readOn(readers, text, values));

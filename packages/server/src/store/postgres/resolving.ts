@@ -10,10 +10,10 @@
 import type { Stopwatch } from '../../world/stopwatch.ts';
 import { afterMs } from '../../world/turn.ts';
 import { StoreUnavailable } from '../errors.ts';
-import type { Act } from '../store.ts';
 import type { BackendIdentity, Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { Unreplicated } from './failures.ts';
+import type { Footprint } from './footprints.ts';
 
 /** A server that restarts is back within this, or its requests are given up. Whoever waits holds a request open. */
 export const RESOLVE_WITHIN_MS = 15_000;
@@ -23,11 +23,6 @@ export const ACKNOWLEDGED_WITHIN_MS = 3_000;
 
 /** Between two looks. */
 const LOOK_EVERY_MS = 50;
-
-/** What tells whether a commit happened: the number of its transaction, or what an act left. */
-export type Trace =
-  | { kind: 'transaction'; xid: string }
-  | { kind: 'footprint'; footprint: NonNullable<Act['footprint']> };
 
 export class Resolving {
   readonly #connections: Connections;
@@ -42,12 +37,12 @@ export class Resolving {
    * Whether the commit that was sent to `backend` is in force, and as durable as the operator wants it.
    * @throws StoreUnavailable where that cannot be found out in time, or a synchronous standby does not acknowledge it
    */
-  async isCommitted(backend: BackendIdentity, trace: Trace): Promise<boolean> {
+  async isCommitted(backend: BackendIdentity, footprint: Footprint): Promise<boolean> {
     const untilMs = this.#stopwatch.monotonicMs() + RESOLVE_WITHIN_MS;
     let cause: unknown;
     while (this.#stopwatch.monotonicMs() < untilMs) {
       try {
-        const found = await this.#connections.use((connection) => look(connection, backend, trace));
+        const found = await this.#connections.use((connection) => look(connection, backend, footprint));
         if (found === true) await this.#requireAcknowledged();
         if (found !== undefined) return found;
       } catch (error) {
@@ -134,15 +129,11 @@ async function isEnding(connection: Connection, backend: BackendIdentity): Promi
 }
 
 /** Undefined: not decided yet. */
-async function look(connection: Connection, backend: BackendIdentity, trace: Trace): Promise<boolean | undefined> {
+async function look(
+  connection: Connection,
+  backend: BackendIdentity,
+  { text, values }: Footprint,
+): Promise<boolean | undefined> {
   if (await isEnding(connection, backend)) return undefined;
-  if (trace.kind === 'footprint') {
-    const { text, values } = trace.footprint;
-    return (await connection.run(text, values)).rows.length > 0;
-  }
-  const { rows } = await connection.run('SELECT pg_xact_status($1::xid8) AS status', [trace.xid]);
-  const [found] = rows as { status: string | null }[]; // by the constant text above
-  if (found?.status === 'committed') return true;
-  if (found?.status === 'aborted') return false;
-  return undefined;
+  return (await connection.run(text, values)).rows.length > 0;
 }

@@ -1,5 +1,6 @@
 /** Works: transactions of several statements, serializable, made again where somebody else came first. */
 import type { Random } from '../../world/random.ts';
+import type { Stopwatch } from '../../world/stopwatch.ts';
 import { afterMs } from '../../world/turn.ts';
 import type { Transaction } from '../store.ts';
 import type { ActStatements } from './act-statement.ts';
@@ -8,8 +9,9 @@ import { Busy } from './busy.ts';
 import type { BackendIdentity, Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { ConnectionLost, Overtaken } from './failures.ts';
+import { type Footprint, leaveFootprint } from './footprints.ts';
 import { type Recording, runHarmlessly } from './recording.ts';
-import { type Resolving, unknownEnd } from './resolving.ts';
+import type { Resolving } from './resolving.ts';
 import { type Aftermath, PostgresTransaction } from './transaction.ts';
 
 /**
@@ -25,6 +27,7 @@ export class Works {
   readonly #recording: Recording;
   readonly #resolving: Resolving;
   readonly #random: Random;
+  readonly #stopwatch: Stopwatch;
   readonly #statements: ActStatements;
   readonly #maxWorkMs: number;
   readonly #busy = new Busy();
@@ -34,6 +37,7 @@ export class Works {
     recording: Recording;
     resolving: Resolving;
     random: Random;
+    stopwatch: Stopwatch;
     statements: ActStatements;
     maxWorkMs?: number;
   }) {
@@ -41,12 +45,14 @@ export class Works {
     this.#recording = given.recording;
     this.#resolving = given.resolving;
     this.#random = given.random;
+    this.#stopwatch = given.stopwatch;
     this.#statements = given.statements;
     this.#maxWorkMs = given.maxWorkMs ?? MAX_WORK_MS;
   }
 
   write<T>(work: Work<T>): Promise<T> {
-    return this.#busy.with(() => attempts(this.#random, () => this.#attempt(work)));
+    const world = { random: this.#random, stopwatch: this.#stopwatch };
+    return this.#busy.with(() => attempts(world, () => this.#attempt(work)));
   }
 
   /** Takes no more; fulfils when those taken are answered. */
@@ -58,9 +64,7 @@ export class Works {
     const end = await this.#connections.use((connection) => this.#within(connection, work));
     if (end.kind === 'again' || end.kind === 'ended') return end;
     // The connection broke under COMMIT. It was given back: finding out needs one.
-    if (end.xid === undefined) throw unknownEnd();
-    const isCommitted = await this.#resolving.isCommitted(end.backend, { kind: 'transaction', xid: end.xid });
-    if (!isCommitted) {
+    if (!(await this.#resolving.isCommitted(end.backend, end.footprint))) {
       end.takeBack();
       return { kind: 'again', because: end.because };
     }
@@ -68,27 +72,37 @@ export class Works {
   }
 
   async #within<T>(connection: Connection, work: Work<T>): Promise<Attempt<T> | Doubtful<T>> {
-    await connection.control('BEGIN ISOLATION LEVEL SERIALIZABLE');
+    try {
+      await connection.control('BEGIN ISOLATION LEVEL SERIALIZABLE');
+    } catch (error) {
+      // It broke while it was idle, and this is where that shows: after a restart of the database, or of a firewall.
+      if (error instanceof ConnectionLost) return { kind: 'again', because: error };
+      throw error;
+    }
     const transaction = new PostgresTransaction(connection, this.#statements);
     const done = await this.#run(connection, transaction, work);
     if (done.kind === 'again') return done;
     const { aftermath, value } = done;
-    let xid: string | undefined;
+    let footprint: Footprint | undefined;
     let takeBack = (): void => {};
     try {
-      if (transaction.mayHaveWritten) xid = await transactionNumber(connection);
+      if (transaction.mayHaveWritten) footprint = await leaveFootprint(connection, this.#random);
       takeBack = await this.#recording.before(aftermath.entries);
       await commit(connection);
     } catch (error) {
       const because = error instanceof Error ? error : new Error('Writing: the commit failed.');
       if (because instanceof ConnectionLost) {
-        // Without a number nothing was written: there is nothing to lose, nor to find.
-        if (xid === undefined) return { kind: 'again', because };
-        return { kind: 'doubtful', backend: connection.identity, xid, because, takeBack, aftermath, value };
+        // Without one nothing was written: there is nothing to lose, nor to find.
+        if (footprint === undefined) {
+          takeBack();
+          return { kind: 'again', because };
+        }
+        return { kind: 'doubtful', backend: connection.identity, footprint, because, takeBack, aftermath, value };
       }
       takeBack();
-      if (because instanceof Overtaken) return { kind: 'again', because };
+      // Of what was refused before COMMIT the transaction is open still.
       await rollBack(connection);
+      if (because instanceof Overtaken) return { kind: 'again', because };
       throw error;
     }
     return { kind: 'ended', value: await this.#settle(aftermath, value) };
@@ -147,18 +161,11 @@ export class Works {
 interface Doubtful<T> {
   readonly kind: 'doubtful';
   readonly backend: BackendIdentity;
-  readonly xid: string;
+  readonly footprint: Footprint;
   readonly because: Error;
   readonly takeBack: () => void;
   readonly aftermath: Aftermath;
   readonly value: T;
-}
-
-/** Asked before COMMIT, for afterwards nobody may be there to answer. Undefined where nothing was written after all. */
-async function transactionNumber(connection: Connection): Promise<string | undefined> {
-  const { rows } = await connection.run('SELECT pg_current_xact_id_if_assigned()::text AS xid', []);
-  const [row] = rows as { xid: string | null }[]; // by the constant text above
-  return row?.xid ?? undefined;
 }
 
 /** A transaction in which a statement failed ends as ROLLBACK, whatever is asked for. */

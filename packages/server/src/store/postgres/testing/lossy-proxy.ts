@@ -6,9 +6,10 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
  * What happens to the first message that matches.
  *
  * `answer_lost`: it arrives and is carried out; the connection breaks instead of answering. `never_arrives`: the connection breaks on
- * the store's side only, and the server waits on. `arrives_late`: the same, and the message arrives half a second later.
+ * on the store's side only, and the server waits on. `arrives_late`: the same, and the message arrives half a second later. `cut_off`: as
+ * `never_arrives`, and nobody gets through any more until `isCutOff` is set back.
  */
-export type Loss = 'answer_lost' | 'never_arrives' | 'arrives_late';
+export type Loss = 'answer_lost' | 'never_arrives' | 'arrives_late' | 'cut_off';
 
 const LATE_MS = 500;
 
@@ -18,10 +19,15 @@ export class LossyProxy {
   #next: { marker: string; loss: Loss } | undefined;
   /** How many messages were lost so far. */
   losses = 0;
+  /** Nobody gets through. */
+  isCutOff = false;
 
   private constructor(server: Server, target: URL) {
     this.#server = server;
-    server.on('connection', (near) => this.#pair(near, connect(Number(target.port || 5432), target.hostname)));
+    server.on('connection', (near) => {
+      if (this.isCutOff) near.on('error', () => {}).resetAndDestroy();
+      else this.#pair(near, connect(Number(target.port || 5432), target.hostname));
+    });
   }
 
   static async to(url: string): Promise<{ proxy: LossyProxy; url: string }> {
@@ -71,6 +77,7 @@ export class LossyProxy {
         far.write(bytes);
         return;
       }
+      this.isCutOff = next.loss === 'cut_off';
       breakOff();
       if (next.loss === 'arrives_late') setTimeout(() => far.write(bytes), LATE_MS);
     });

@@ -1,0 +1,1 @@
+-- How PostgreSQL finds a commit again whose answer was lost: see the file beside this one. An engine in its own process loses none.
