@@ -210,9 +210,9 @@ test('a file of something else is left alone', async (t) => {
   rmSync(file);
   await run();
   const other = join(folder, 'other.jsonl');
-  writeFileSync(other, '{"kind":"countersign-export"');
+  writeFileSync(other, '{"kind":"another thing"');
   await assert.rejects(run(other), { code: 'export_file_exists' });
-  assert.equal(readFileSync(other, 'utf8'), '{"kind":"countersign-export"');
+  assert.equal(readFileSync(other, 'utf8'), '{"kind":"another thing"');
   await abandonExport({ store, wasNeverImported: true });
   await assert.rejects(run(), { code: 'export_file_exists' });
 });
