@@ -56,6 +56,9 @@ test('an older base backup is put in place under running nodes and verifiers: al
     for (const api of [one, other])
       await eventually('it heard', async () => (await api.ask('verify', dead)).outcome === 'token_revoked');
 
+    // A node that is served from has looked at the log within this time, and so has seen something that the backup lacks.
+    await pause(MAX_LOOK_AGE_MS);
+
     judge.restoring();
     await postgres.stop('fast');
     postgres.restore(backup);
