@@ -24,6 +24,13 @@ function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerC
   let nowMs = 0;
   const steps = new Map<number, () => unknown>();
   const invalidations = new InvalidationLog(store);
+  // Nothing is echoed before a write is acknowledged, which on a network is after the read.
+  let confirming = 0;
+  const confirm = invalidations.confirm.bind(invalidations);
+  invalidations.confirm = async () => {
+    confirming++;
+    await confirm().finally(() => confirming--);
+  };
   const wakeUps = wakeUpsWithinProcess();
   const found: { find: (id: string) => Promise<Client | undefined> } = { find: (id) => clients.find(id) };
   const push = new Push({
@@ -45,7 +52,7 @@ function start(t: TestContext, given: { bounds?: { streams?: number; streamsPerC
   /** Until every read that is due was made and what it brought was read, too. */
   const settled = async () => {
     do await turn();
-    while (!push.isAtRest);
+    while (!push.isAtRest || confirming > 0);
     await turn();
   };
   const open = async (client = api, asked: Partial<StreamAsked> = {}) => {

@@ -92,8 +92,7 @@ export class Reader {
       if (!round) return 'failed';
       const read = await this.#invalidations.read(round.after, MAX_ROWS, this.#rounds.landmark);
       const isConfirmed = this.#primary.isConfirmed();
-      // A read that is not complete tells what it brought, and echoes nothing.
-      this.#deliver(this.#rounds.end(round, isConfirmed ? read : { ...read, isComplete: false }));
+      this.#deliver(this.#rounds.end(round, read, { mayEcho: isConfirmed }));
       this.#tellWhetherBehind();
       this.#tellWhetherConfirmed(isConfirmed);
       this.#hasFailed = false;

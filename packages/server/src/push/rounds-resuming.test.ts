@@ -18,6 +18,17 @@ describe('who comes back', () => {
     assert.deepEqual(comeBack({ epoch: 1, cursor: 5 }), ['hello 5 resumed', 'echo n1 @5']);
   });
 
+  test('while nothing may be echoed waits, and is told of all when it may again', () => {
+    const { log, open, round, begin, rounds } = start();
+    for (let row = 0; row < 2; row++) log.add();
+    open('a', { resume: { epoch: 1, cursor: 1 } });
+    for (let tries = 0; tries < 2; tries++) {
+      const begun = begin();
+      assert.deepEqual(rounds.end(begun, log.read(begun.after, { landmark: rounds.landmark }), { mayEcho: false }), []);
+    }
+    assert.deepEqual(told(round(), 'a').slice(0, 1), ['hello 1 resumed']);
+  });
+
   test('from before a swept row begins anew', () => {
     const sweep = (log: FakeLog) => {
       log.sweptUpTo = 3;

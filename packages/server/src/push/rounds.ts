@@ -198,8 +198,11 @@ export class Rounds {
     return { round: this.#round, deliveries };
   }
 
-  /** Ends the round with what its read brought. */
-  end(round: Round, read: LogRead): Delivery[] {
+  /**
+   * Ends the round with what its read brought. `mayEcho` false: it is told to those who are there, and nobody is greeted or echoed; who
+   * comes back is read for again, and loses nothing by it.
+   */
+  end(round: Round, read: LogRead, { mayEcho = true }: { mayEcho?: boolean } = {}): Delivery[] {
     if (round !== this.#round) throw new Error('Ending a round: another one was begun since.');
     this.#round = undefined;
     const ended = this.observe(read.state);
@@ -209,7 +212,8 @@ export class Rounds {
     const saying = new Saying(this.#handleOf, this.#cursor);
     const fresh = read.rows.filter((row) => !isSeen(this.#seen, row.cursor));
     this.#isCutShort = !read.isComplete;
-    const owed = read.isComplete ? [...this.#owed].filter((stream) => stream.openedAfter < round.number) : [];
+    const owed =
+      read.isComplete && mayEcho ? [...this.#owed].filter((stream) => stream.openedAfter < round.number) : [];
     const told = this.#tell(fresh, saying);
     this.#seen = seenByEither(this.#seen, read.seen);
     this.#replays.beginRound();

@@ -1,3 +1,4 @@
+// Needs PostgreSQL: it is about its databases.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TEST_SERVER } from '../../testing/testing.ts';
