@@ -103,7 +103,8 @@ describe('settings', () => {
       ...{ caFile: 'ca.pem', connections: 4 },
     });
     assert.match(read({ DATABASE_URL: `${url}?sslmode=disable` }).warnings.join(), /sslmode=disable/);
-    assert.deepEqual(read({ DATABASE_URL: url }).warnings, []);
+    assert.deepEqual(read({ DATABASE_URL: url, COUNTERSIGN_JOURNAL_FOLDER: '/journals' }).warnings, []);
+    assert.match(read({ DATABASE_URL: url }).warnings.join(), /no revocation journal/);
   });
 
   test('DP-01 what is wrong with a database URL is said without repeating it', () => {
